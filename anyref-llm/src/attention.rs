@@ -89,8 +89,7 @@ impl<B: Backend> LlamaAttention<B> {
         let query = split(query, self.heads);
         let key = split(key, self.kv_heads);
         let value = split(value, self.kv_heads);
-        let query = ops::rotary(query, &context.rotation);
-        let key = ops::rotary(key, &context.rotation);
+        let [query, key] = ops::rotary_each([query, key], &context.rotation);
         let (key, value) = match cache {
             Some(cache) => cache.append(key, value),
             None => (CachedRows::Float(key), CachedRows::Float(value)),

@@ -47,8 +47,9 @@ impl<B: Backend> LlamaDecoderLayer<B> {
         let mut attended =
             self.self_attn
                 .forward(self.input_layernorm.forward(x.clone()), context, cache);
-        let x = x + attended.output;
-        attended.output = x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x));
+        let norm = &self.post_attention_layernorm;
+        let [x, normed] = norm.forward_sum(x, attended.output);
+        attended.output = x + self.mlp.forward(normed);
         attended
     }
 }

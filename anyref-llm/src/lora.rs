@@ -173,11 +173,27 @@ impl<B: Backend> LoraLinear<B> {
     /// - x: `[batch, length, d_input]`
     /// - outputs: `[batch, length, d_output]` of each layer
     pub fn forward_each<const N: usize>(layers: [&Self; N], x: Tensor<B, 3>) -> [Tensor<B, 3>; N] {
-        let apart = |layer: &&Self| layer.lora_a.is_some() && !layer.merged;
-        match layers.iter().any(apart) {
+        match layers.iter().any(|layer| layer.has_separate_adapter()) {
             true => layers.map(|layer| layer.forward(x.clone())),
             false => Linear::forward_each(layers.map(|layer| &layer.base_layer), x),
         }
+    }
+
+    /// Computes `silu(gate(x)) · up(x)`.
+    ///
+    /// # Shapes
+    /// - x: `[batch, length, d_input]`
+    /// - output: `[batch, length, d_output]`
+    pub fn forward_gated(gate: &Self, up: &Self, x: Tensor<B, 3>) -> Tensor<B, 3> {
+        match gate.has_separate_adapter() || up.has_separate_adapter() {
+            true => ops::swiglu(gate.forward(x.clone()), up.forward(x)),
+            false => Linear::forward_gated(&gate.base_layer, &up.base_layer, x),
+        }
+    }
+
+    /// Returns whether there is an adapter that is not merged into the weight.
+    fn has_separate_adapter(&self) -> bool {
+        self.lora_a.is_some() && !self.merged
     }
 
     /// Merges the adapter into the weight and keeps it, so that [`unmerge`](Self::unmerge) can undo

@@ -1,6 +1,5 @@
 //! Gated feed-forward network (SwiGLU).
 
-use anyref_ops as ops;
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -39,7 +38,7 @@ impl<B: Backend> LlamaMlp<B> {
     /// # Shapes
     /// - x and output: `[batch, length, hidden]`
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        let [gate, up] = LoraLinear::forward_each([&self.gate_proj, &self.up_proj], x);
-        self.down_proj.forward(ops::swiglu(gate, up))
+        let inner = LoraLinear::forward_gated(&self.gate_proj, &self.up_proj, x);
+        self.down_proj.forward(inner)
     }
 }

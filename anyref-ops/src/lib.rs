@@ -42,17 +42,19 @@ pub use attention::{
     AttentionInput, CachedAttention, RelativePosition, attention, cached_attention,
 };
 pub use cached_rows::{CacheType, CachedRows, Q8_0Rows};
+#[cfg(feature = "cube")]
+pub use cube::{GpuBackendVisitor, visit_gpu_backends};
 pub use device_failure::{DeviceFailure, DeviceWatch};
 pub use dispatch::on_processor;
 #[cfg(feature = "flex")]
 pub use flex::slices;
 pub use linear::{StoredWeights, as_stored, linear, stored_weights};
 pub use matmul::{ALIGNMENT, matmul, matmul_transposed};
-pub use norm::{layer_norm, rms_norm};
+pub use norm::{add_layer_norm, add_rms_norm, layer_norm, rms_norm};
 pub use permute::permute;
 pub use pointwise::pointwise;
 pub use pool::within_pool;
-pub use rotary::{Angles, rotary};
+pub use rotary::{Angles, rotary, rotary_each};
 pub use rows::{CacheCapacity, assign_rows};
 pub use shared::add_shared;
 

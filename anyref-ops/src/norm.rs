@@ -1,5 +1,7 @@
 //! Normalisations over the last dimension.
 
+#[cfg(feature = "cube")]
+use super::cube::{self, NormParameters};
 #[cfg(feature = "flex")]
 use super::flex::{NormInput, norm};
 use burn::tensor::{Tensor, backend::Backend};
@@ -25,7 +27,46 @@ pub fn layer_norm<B: Backend, const D: usize>(
         Ok(y) => return y,
         Err(input) => (input.x, input.gamma, beta),
     };
+    #[cfg(feature = "cube")]
+    {
+        let (gamma, beta) = (gamma.clone(), Some(beta.clone()));
+        let parameters = NormParameters {
+            gamma,
+            beta,
+            epsilon,
+        };
+        if let Some(y) = cube::norm(&x, &parameters) {
+            return y;
+        }
+    }
     composed::layer_norm(x, gamma, beta, epsilon)
+}
+
+/// `x + added`, and its [`layer_norm`]; on GPUs without gradients in one launch.
+///
+/// # Shapes
+/// - x, added and outputs: `[..., d]`
+/// - gamma and beta: `[d]`
+pub fn add_layer_norm<B: Backend, const D: usize>(
+    [x, added]: [Tensor<B, D>; 2],
+    gamma: Tensor<B, 1>,
+    beta: Tensor<B, 1>,
+    epsilon: f64,
+) -> [Tensor<B, D>; 2] {
+    #[cfg(feature = "cube")]
+    {
+        let (gamma, beta) = (gamma.clone(), Some(beta.clone()));
+        let parameters = NormParameters {
+            gamma,
+            beta,
+            epsilon,
+        };
+        if let Some(outputs) = cube::add_norm(&x, &added, &parameters) {
+            return outputs;
+        }
+    }
+    let sum = x + added;
+    [sum.clone(), layer_norm(sum, gamma, beta, epsilon)]
 }
 
 /// `x / sqrt(mean(x²) + epsilon) * gamma`, reduced in f32.
@@ -48,7 +89,45 @@ pub fn rms_norm<B: Backend, const D: usize>(
         Ok(y) => return y,
         Err(input) => (input.x, input.gamma),
     };
+    #[cfg(feature = "cube")]
+    {
+        let gamma = gamma.clone();
+        let parameters = NormParameters {
+            gamma,
+            beta: None,
+            epsilon,
+        };
+        if let Some(y) = cube::norm(&x, &parameters) {
+            return y;
+        }
+    }
     composed::rms_norm(x, gamma, epsilon)
+}
+
+/// `x + added`, and its [`rms_norm`]; on GPUs without gradients in one launch.
+///
+/// # Shapes
+/// - x, added and outputs: `[..., d]`
+/// - gamma: `[d]`
+pub fn add_rms_norm<B: Backend, const D: usize>(
+    [x, added]: [Tensor<B, D>; 2],
+    gamma: Tensor<B, 1>,
+    epsilon: f64,
+) -> [Tensor<B, D>; 2] {
+    #[cfg(feature = "cube")]
+    {
+        let gamma = gamma.clone();
+        let parameters = NormParameters {
+            gamma,
+            beta: None,
+            epsilon,
+        };
+        if let Some(outputs) = cube::add_norm(&x, &added, &parameters) {
+            return outputs;
+        }
+    }
+    let sum = x + added;
+    [sum.clone(), rms_norm(sum, gamma, epsilon)]
 }
 
 /// Composed forms, in burn's own tensor operations. Half values are normalised in f32, and scaled

@@ -1,6 +1,7 @@
 //! GPU backends without autodiff and fusion, which run the kernels.
 
 use anyref_ops::dispatch::Forms;
+use anyref_ops::{GpuBackendVisitor, visit_gpu_backends};
 use burn::tensor::ops::FloatTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 use burn_fusion::Fusion;
@@ -35,34 +36,16 @@ where
     }
 }
 
-/// Adds the backends of the runtimes that are compiled in.
+/// Adds the backends of the runtimes that are compiled in, with fusion and without.
 pub(super) fn each_backend(forms: &mut Forms) {
-    #[cfg(any(
-        feature = "wgpu",
-        feature = "vulkan",
-        feature = "metal",
-        feature = "webgpu"
-    ))]
-    {
-        use burn::backend::wgpu::WgpuRuntime;
-        use burn::tensor::f16;
-        add::<WgpuRuntime, f32, u32>(forms);
-        add::<WgpuRuntime, f32, u8>(forms);
-        add::<WgpuRuntime, f16, u32>(forms);
-        add::<WgpuRuntime, f16, u8>(forms);
-    }
-    #[cfg(feature = "cuda")]
-    {
-        use burn::tensor::{bf16, f16};
-        use cubecl::cuda::CudaRuntime;
-        add::<CudaRuntime, f32, u8>(forms);
-        add::<CudaRuntime, f16, u8>(forms);
-        add::<CudaRuntime, bf16, u8>(forms);
-    }
+    visit_gpu_backends(&mut Adding(forms));
 }
 
-/// Adds a backend with fusion and without.
-fn add<R: CubeRuntime, F: FloatElement, BT: BoolElement>(forms: &mut Forms) {
-    add_with_autodiff::<CubeBackend<R, F, i32, BT>>(forms);
-    add_with_autodiff::<Fusion<CubeBackend<R, F, i32, BT>>>(forms);
+struct Adding<'a>(&'a mut Forms);
+
+impl GpuBackendVisitor for Adding<'_> {
+    fn visit<R: CubeRuntime, F: FloatElement, BT: BoolElement>(&mut self) {
+        add_with_autodiff::<CubeBackend<R, F, i32, BT>>(self.0);
+        add_with_autodiff::<Fusion<CubeBackend<R, F, i32, BT>>>(self.0);
+    }
 }

@@ -4,10 +4,13 @@ use burn::tensor::{Tensor, backend::Backend};
 
 use super::attention;
 use super::input::{AttentionInput, CachedAttention};
+#[cfg(feature = "cube")]
+use crate::CachedRows;
 
 /// [`attention`] to keys and values as a cache keeps them, scaled by `1 / sqrt(head_dim)`. On the
 /// processor without gradients halves and blocks are widened where they are multiplied, a block of
-/// keys at a time; elsewhere all of them are.
+/// keys at a time, and on GPUs without gradients, for a few queries, in the kernel; elsewhere all of
+/// them are, and blocks on GPUs too.
 ///
 /// # Shapes
 /// - output: `[batch, heads, queries, value_dim]`
@@ -17,8 +20,29 @@ pub fn cached_attention<B: Backend>(input: CachedAttention<B>) -> Tensor<B, 4> {
         Ok(output) => return output,
         Err(input) => input,
     };
+    #[cfg(feature = "cube")]
+    if let Some(output) = few_queries(&input) {
+        return output;
+    }
     let dtype = input.query.dtype();
     let (key, value) = (input.key.values(dtype), input.value.values(dtype));
     let wide = AttentionInput::new(input.query, key, value);
     attention(wide.with_mask(input.mask).with_causal(input.causal))
+}
+
+/// Attention to floats of any type in one launch, where the backend has a kernel for it.
+#[cfg(feature = "cube")]
+fn few_queries<B: Backend>(input: &CachedAttention<B>) -> Option<Tensor<B, 4>> {
+    let (CachedRows::Float(key), CachedRows::Float(value)) = (&input.key, &input.value) else {
+        return None;
+    };
+    let [.., head_dim] = input.query.dims();
+    crate::cube::attend(crate::cube::FewQueriesInput {
+        query: &input.query,
+        key,
+        value,
+        mask: input.mask.as_ref(),
+        causal: input.causal,
+        scale: (head_dim as f64).powf(-0.5),
+    })
 }

@@ -25,8 +25,29 @@ pub fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
         Ok(output) => return output,
         Err(input) => input,
     };
+    #[cfg(feature = "cube")]
+    if let Some(output) = few_queries(&input) {
+        return output;
+    }
     match on_processor::<B>() {
         true => composition::composed(input),
         false => folded::attention(input),
     }
+}
+
+/// Attention in one launch, where the backend has a kernel for it.
+#[cfg(feature = "cube")]
+fn few_queries<B: Backend>(input: &AttentionInput<B>) -> Option<Tensor<B, 4>> {
+    if input.relative_position.is_some() {
+        return None;
+    }
+    let [.., head_dim] = input.query.dims();
+    crate::cube::attend(crate::cube::FewQueriesInput {
+        query: &input.query,
+        key: &input.key,
+        value: &input.value,
+        mask: input.mask.as_ref(),
+        causal: input.causal,
+        scale: input.scale.unwrap_or((head_dim as f64).powf(-0.5)),
+    })
 }

@@ -1,57 +1,60 @@
-//! Operations of a backend that reads weights in blocks.
-
-use core::ops::Range;
+//! Backends that run kernels.
 
 use burn::tensor::backend::Backend;
-use burn::tensor::ops::{FloatTensor, IntTensor};
-use burn::tensor::{DType, Int, Tensor, TensorPrimitive};
+use burn::tensor::ops::{BoolTensor, FloatTensor, IntTensor};
+use burn::tensor::{Bool, Int, Tensor, TensorPrimitive};
+use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 
-use crate::blocks::PlaneLayout;
+use super::operation::KernelOperation;
 
-/// Backend with kernels that read weights in blocks.
-pub(super) trait BlockBackend: Backend {
-    /// Computes `x · weightᵀ` without widening the weight in memory.
-    ///
-    /// # Shapes
-    /// - x: `[n, columns]`
-    /// - words: `[rows, words of a row]`
-    /// - output: `[n, rows]`, in the type of `x`
-    fn block_product(
-        x: FloatTensor<Self>,
-        words: IntTensor<Self>,
-        layout: PlaneLayout,
-    ) -> FloatTensor<Self>;
+/// Input of a kernel.
+#[derive(Debug, Clone)]
+pub(crate) enum Input<B: Backend> {
+    Float(FloatTensor<B>),
+    Int(IntTensor<B>),
+    Bool(BoolTensor<B>),
+}
 
-    /// Widens some rows, `[range.len(), columns]`.
-    fn block_range(
-        words: IntTensor<Self>,
-        layout: PlaneLayout,
-        range: Range<usize>,
-        dtype: DType,
-    ) -> FloatTensor<Self>;
+impl<B: Backend, const D: usize> From<Tensor<B, D>> for Input<B> {
+    fn from(tensor: Tensor<B, D>) -> Self {
+        Self::Float(tensor.into_primitive().tensor())
+    }
+}
 
-    /// Widens the rows of these indices, `[indices, columns]`; an index beyond the last row stands
-    /// for the last one.
-    fn block_rows(
-        words: IntTensor<Self>,
-        indices: IntTensor<Self>,
-        layout: PlaneLayout,
-        dtype: DType,
-    ) -> FloatTensor<Self>;
+impl<B: Backend, const D: usize> From<Tensor<B, D, Int>> for Input<B> {
+    fn from(tensor: Tensor<B, D, Int>) -> Self {
+        Self::Int(tensor.into_primitive())
+    }
+}
+
+impl<B: Backend, const D: usize> From<Tensor<B, D, Bool>> for Input<B> {
+    fn from(tensor: Tensor<B, D, Bool>) -> Self {
+        Self::Bool(tensor.into_primitive())
+    }
+}
+
+/// Backend that runs kernels.
+pub(super) trait KernelBackend: Backend {
+    /// Runs an operation on inputs in its order, with outputs in its order.
+    fn run<O: KernelOperation>(operation: O, inputs: Vec<Input<Self>>) -> Vec<FloatTensor<Self>>;
+}
+
+impl<R, F, I, BT> KernelBackend for CubeBackend<R, F, I, BT>
+where
+    R: CubeRuntime,
+    F: FloatElement,
+    I: IntElement,
+    BT: BoolElement,
+{
+    fn run<O: KernelOperation>(operation: O, inputs: Vec<Input<Self>>) -> Vec<FloatTensor<Self>> {
+        let inputs = inputs.into_iter().map(|input| match input {
+            Input::Float(tensor) | Input::Int(tensor) | Input::Bool(tensor) => tensor,
+        });
+        operation.launch(inputs.collect())
+    }
 }
 
 /// Tensor of a primitive.
 pub(super) fn floats<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
     Tensor::from_primitive(TensorPrimitive::Float(primitive))
-}
-
-/// Values of a range of a weight's rows, `[range.len(), columns]`.
-pub(super) fn widened<B: BlockBackend>(
-    words: &Tensor<B, 2, Int>,
-    layout: PlaneLayout,
-    range: Range<usize>,
-    dtype: DType,
-) -> Tensor<B, 2> {
-    let words = words.clone().into_primitive();
-    floats::<B, 2>(B::block_range(words, layout, range, dtype))
 }

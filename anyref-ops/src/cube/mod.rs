@@ -1,21 +1,37 @@
-//! Kernels for GPUs: products and rows of weights in blocks.
+//! Kernels for GPUs: products and rows of weights in blocks, and operations that burn composes of
+//! several launches.
 //!
-//! Weights stay in the device's memory as [planes of words](crate::blocks); no kernel stores their
-//! values as floats, but for a bounded number of outputs at a time where there are many rows, and
-//! for the gradient of the input. [`BlockBackend`] is implemented for `CubeBackend` without fusion
-//! and, as operations in its stream, with it; [`BlockForms`] are what layers call, with `Autodiff`
-//! over any of these too.
+//! A [`KernelOperation`](operation::KernelOperation) is a kernel with its settings.
+//! [`KernelBackend`](backend::KernelBackend) runs it on `CubeBackend`
+//! without fusion and, as an operation in its stream, with it; [`calls`] finds it by the type of
+//! a generic backend.
+//!
+//! * [`blocks`]: weights stay in the device's memory as planes of words, with `Autodiff` over any of
+//!   these backends too.
+//! * [`norm`]: a normalisation in one launch, with the residual sum before it.
+//! * [`rotary`]: queries and keys rotated in one launch.
+//! * [`gemv`]: products of a few rows and several weights in one launch.
+//! * [`few_queries`]: attention of a few queries in one launch.
 
 mod backend;
-mod backends;
-mod forms;
+mod blocks;
+mod calls;
+mod few_queries;
 mod fusion;
-mod kernel;
-mod product;
+mod gemv;
+mod gpu_backends;
+mod launching;
+mod norm;
+mod operation;
+mod reduce;
 mod registry;
+mod rotary;
 #[cfg(test)]
 mod tests;
-mod tracked;
 
-pub(crate) use forms::BlockForms;
-pub(crate) use registry::block_forms;
+pub(crate) use blocks::{BlockForms, block_forms};
+pub(crate) use calls::{
+    DenseProduct, FewQueriesInput, NormParameters, add_norm, attend, gated_product, norm, rotate,
+    three_products,
+};
+pub use gpu_backends::{GpuBackendVisitor, visit_gpu_backends};

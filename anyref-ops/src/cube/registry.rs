@@ -1,20 +1,64 @@
-//! Operations of all backends that have kernels.
+//! Kernels of all backends that have them.
 
 use std::sync::OnceLock;
 
 use burn::tensor::backend::Backend;
+use burn::tensor::ops::FloatTensor;
+use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement};
+use burn_fusion::Fusion;
 
-use super::backends::each_backend;
-use super::forms::BlockForms;
+use super::backend::{Input, KernelBackend};
+use super::few_queries::FewQueries;
+use super::gemv::Gemv;
+use super::gpu_backends::{GpuBackendVisitor, visit_gpu_backends};
+use super::norm::Norm;
+use super::rotary::Rotary;
 use crate::dispatch::Forms;
 
-/// Operations of backend `B`; `None` where it has no kernels.
-pub(crate) fn block_forms<B: Backend>() -> Option<BlockForms<B>> {
+/// Function that runs operation `O` on backend `B`.
+pub(crate) type Kernel<B, O> = fn(O, Vec<Input<B>>) -> Vec<FloatTensor<B>>;
+
+/// Kernels of backend `B`.
+pub(crate) struct Kernels<B: Backend> {
+    pub(crate) norm: Kernel<B, Norm>,
+    pub(crate) rotary: Kernel<B, Rotary>,
+    pub(crate) gemv: Kernel<B, Gemv>,
+    pub(crate) few_queries: Kernel<B, FewQueries>,
+}
+
+impl<B: Backend> Clone for Kernels<B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for Kernels<B> {}
+
+/// Kernels of backend `B`, or `None` where there are none: on the processor and where gradients are
+/// recorded.
+pub(crate) fn kernels<B: Backend>() -> Option<Kernels<B>> {
     static FORMS: OnceLock<Forms> = OnceLock::new();
     let forms = FORMS.get_or_init(|| {
-        let mut forms = Forms::default();
-        each_backend(&mut forms);
-        forms
+        let mut forms = Adding(Forms::default());
+        visit_gpu_backends(&mut forms);
+        forms.0
     });
-    forms.get::<B, BlockForms<B>>()
+    forms.get::<B, Kernels<B>>()
+}
+
+struct Adding(Forms);
+
+impl GpuBackendVisitor for Adding {
+    fn visit<R: CubeRuntime, F: FloatElement, BT: BoolElement>(&mut self) {
+        fn add<B: KernelBackend>(forms: &mut Forms) {
+            forms.insert::<B, Kernels<B>>(Kernels {
+                norm: B::run,
+                rotary: B::run,
+                gemv: B::run,
+                few_queries: B::run,
+            });
+        }
+        add::<CubeBackend<R, F, i32, BT>>(&mut self.0);
+        add::<Fusion<CubeBackend<R, F, i32, BT>>>(&mut self.0);
+    }
 }

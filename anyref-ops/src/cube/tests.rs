@@ -1,75 +1,57 @@
-//! Kernels compared with the dense product of the dequantized blocks in f64.
+//! Fused operations compared with their definitions in f64.
 
-use burn::backend::Autodiff;
-use burn::module::{AutodiffModule, Module, Param};
 use burn::tensor::backend::Backend;
-use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Tensor, TensorData};
 
-use super::product::DECODED;
-use crate::blocks::random::{halves_of, random_blocks, random_bytes};
-use crate::blocks::{BlockType, Blocks};
-use crate::nn::{Embedding, EmbeddingWeight, Linear, LinearConfig, LinearWeight, PlaneWeight};
+use super::calls::{
+    DenseProduct, FewQueriesInput, NormParameters, add_norm, attend, gated_product, norm, rotate,
+    three_products,
+};
+use crate::blocks::random::random_bytes;
 
-/// Formats with kernels.
-const FORMATS: [BlockType; 5] = [
-    BlockType::Q8_0,
-    BlockType::Q4_0,
-    BlockType::Q4_1,
-    BlockType::Q4K,
-    BlockType::Q6K,
-];
+const TYPES: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
 
-/// Rounding of a type, relative to a value.
-fn epsilon(dtype: DType) -> f64 {
+/// Relative error that values of a type may have after a few roundings.
+fn allowed(dtype: DType) -> f64 {
     match dtype {
-        DType::F16 => 2f64.powi(-11),
-        DType::BF16 => 2f64.powi(-8),
-        _ => 2f64.powi(-24),
+        DType::F16 => 3e-3,
+        DType::BF16 => 2e-2,
+        _ => 2e-5,
     }
 }
 
+/// Numbers from -2 to 2 that every float type holds exactly.
+fn numbers(count: usize, seed: u64) -> Vec<f64> {
+    let values = random_bytes(count, seed);
+    values
+        .iter()
+        .map(|&x| (f64::from(x) - 127.0) / 64.0)
+        .collect()
+}
+
 fn tensor<B: Backend, const D: usize>(
-    values: Vec<f32>,
+    values: &[f64],
     shape: [usize; D],
     dtype: DType,
 ) -> Tensor<B, D> {
     let device = Default::default();
-    Tensor::from_data(
-        TensorData::new(values, shape).convert_dtype(dtype),
-        (&device, dtype),
-    )
+    let data = TensorData::new(values.to_vec(), shape).convert_dtype(dtype);
+    Tensor::from_data(data, (&device, dtype))
 }
 
-/// Numbers that every float type holds exactly.
-fn inputs(count: usize, seed: u64) -> Vec<f32> {
-    let values = random_bytes(count, seed);
-    values
-        .iter()
-        .map(|&x| (f32::from(x) - 127.0) / 64.0)
-        .collect()
-}
-
-/// `x · weightᵀ`, and the sums of the products' sizes.
-fn dense(x: &[f32], weight: &[f32], columns: usize) -> Vec<(f64, f64)> {
-    let mut sums = Vec::new();
-    for x in x.chunks_exact(columns) {
-        for weight in weight.chunks_exact(columns) {
-            let products = || {
-                let pairs = x.iter().zip(weight);
-                pairs.map(|(&x, &w)| f64::from(x) * f64::from(w))
-            };
-            sums.push((products().sum(), products().map(f64::abs).sum()));
-        }
-    }
-    sums
-}
-
-fn assert_near(case: &str, found: TensorData, expected: &[(f64, f64)], allowed: f64) {
-    let found: Vec<f64> = found.iter::<f64>().collect();
+#[track_caller]
+fn assert_near<B: Backend, const D: usize>(
+    case: &str,
+    found: Tensor<B, D>,
+    expected: &[f64],
+    allowed: f64,
+) {
+    let found: Vec<f64> = found.into_data().iter::<f64>().collect();
     assert_eq!(found.len(), expected.len(), "{case}");
-    for (index, (found, (expected, sizes))) in found.iter().zip(expected).enumerate() {
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
         let error = (found - expected).abs();
-        let bound = allowed * sizes + 1e-6;
+        // Sums may cancel, so that small results have the error of their summands.
+        let bound = allowed * (expected.abs() + 1.0);
         assert!(
             error <= bound,
             "{case} [{index}]: {found}, not {expected}: {error} > {bound}"
@@ -77,203 +59,360 @@ fn assert_near(case: &str, found: TensorData, expected: &[(f64, f64)], allowed: 
     }
 }
 
-/// Shapes, `[n, rows, columns]` in blocks: one row, a few, tiles with odd ends, and more rows than
-/// are multiplied from the blocks.
-const SHAPES: [[usize; 3]; 9] = [
-    [1, 16, 1],
-    [1, 131, 3],
-    [2, 7, 2],
-    [3, 33, 1],
-    [8, 40, 5],
-    [9, 65, 1],
-    [33, 64, 3],
-    [DECODED, 130, 1],
-    [DECODED + 6, 50, 2],
-];
-
-/// Rounding of the operands of burn's products, which multiply widened weights, is `single` in f32.
-fn products_are_those_of_the_dense_weight<B: Backend>(single: f64) {
-    let device = B::Device::default();
-    for dtype in [DType::F32, DType::F16, DType::BF16] {
-        if !B::supports_dtype(&device, dtype) {
-            continue;
-        }
-        for block_type in FORMATS {
-            for [n, rows, count] in SHAPES {
-                let columns = count * block_type.values();
-                let blocks = random_blocks(block_type, [rows, columns], 11);
-                let weight =
-                    PlaneWeight::<B>::new(&blocks, &device).expect("a backend with kernels");
-                let x = inputs(n * columns, 5);
-                let expected = dense(&x, &blocks.dequantize(), columns);
-                let found = weight.product(tensor::<B, 2>(x, [n, columns], dtype), None);
-                assert_eq!((found.dims(), found.dtype()), ([n, rows], dtype));
-                let case = format!("{block_type} {dtype:?} {n}x{columns}x{rows}");
-                // The output is rounded, and beyond `DECODED` rows so are the weights.
-                let by_burn = if n > DECODED { single } else { 0.0 };
-                let allowed = 2.0 * epsilon(dtype).max(by_burn) + 32.0 * epsilon(DType::F32);
-                assert_near(&case, found.into_data(), &expected, allowed);
-            }
+/// Tries each float type that a backend has.
+fn each_type<B: Backend>(check: impl Fn(DType)) {
+    for dtype in TYPES {
+        if B::supports_dtype(&B::Device::default(), dtype) {
+            check(dtype);
         }
     }
 }
 
-/// Values, for factors of every kind of half-precision number.
-fn rows_are_those_of_the_blocks<B: Backend>() {
-    let device = B::Device::default();
-    for block_type in FORMATS {
-        let (rows, columns) = (9, 3 * block_type.values());
-        let mut bytes = random_blocks(block_type, [rows, columns], 3).into_bytes();
-        let factors: [u16; 6] = [0x0000, 0x0001, 0x83ff, 0x0400, 0x7bff, 0xbc00];
-        for (index, block) in bytes.chunks_exact_mut(block_type.bytes()).enumerate() {
-            for &at in halves_of(block_type) {
-                let factor = factors[(index + at) % factors.len()];
-                block[at..at + 2].copy_from_slice(&factor.to_le_bytes());
+/// Normalised rows of `x`, `[.., d]`.
+fn normed(x: &[f64], gamma: &[f64], beta: Option<&[f64]>, epsilon: f64) -> Vec<f64> {
+    let width = gamma.len();
+    let rows = x.chunks_exact(width).flat_map(|row| {
+        let mean = beta.map_or(0.0, |_| row.iter().sum::<f64>() / width as f64);
+        let square = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / width as f64;
+        let scale = 1.0 / (square + epsilon).sqrt();
+        let shift = |index: usize| beta.map_or(0.0, |beta| beta[index]);
+        let of = move |(index, x): (usize, &f64)| (x - mean) * scale * gamma[index] + shift(index);
+        row.iter().enumerate().map(of).collect::<Vec<_>>()
+    });
+    rows.collect()
+}
+
+/// Widths of one value, odd ones, ones below and above a cube's units, and more rows than cubes
+/// lie abreast.
+fn norms_are_their_definition<B: Backend>() {
+    let epsilon = 1e-3;
+    for [rows, width] in [[1, 1], [3, 7], [5, 64], [2, 1000], [7, 2048], [32_770, 4]] {
+        each_type::<B>(|dtype| {
+            for centred in [false, true] {
+                let case = format!("{rows}x{width} {dtype:?} {centred}");
+                let (x, added) = (numbers(rows * width, 1), numbers(rows * width, 2));
+                let (gamma, beta) = (numbers(width, 3), numbers(width, 4));
+                let beta = centred.then_some(beta.as_slice());
+                let parameters = NormParameters::<B> {
+                    gamma: tensor(&gamma, [width], dtype),
+                    beta: beta.map(|beta| tensor(beta, [width], dtype)),
+                    epsilon,
+                };
+                let rows_of = |x: &[f64]| tensor::<B, 3>(x, [1, rows, width], dtype);
+                let found = norm(&rows_of(&x), &parameters).expect("a kernel");
+                let expected = normed(&x, &gamma, beta, epsilon);
+                assert_near(&case, found, &expected, allowed(dtype));
+
+                // The sum of two such numbers is exact.
+                let sum: Vec<f64> = x.iter().zip(&added).map(|(x, y)| x + y).collect();
+                let found = add_norm(&rows_of(&x), &rows_of(&added), &parameters);
+                let [found_sum, found] = found.expect("a kernel");
+                assert_near(&case, found_sum, &sum, allowed(dtype));
+                let expected = normed(&sum, &gamma, beta, epsilon);
+                assert_near(&case, found, &expected, allowed(dtype));
             }
-        }
-        let blocks = Blocks::new(block_type, [rows, columns], bytes).unwrap();
-        let weight = PlaneWeight::<B>::new(&blocks, &device).unwrap();
-        let given = blocks.dequantize();
-        let row = |row: usize| given[row * columns..][..columns].to_vec();
-        let near = |found: TensorData, expected: Vec<f32>| {
-            for (found, expected) in found.iter::<f32>().zip(expected) {
-                // Sums of a product and a minimum may be rounded once or twice.
-                let error = (found - expected).abs();
-                assert!(
-                    error <= 1e-6 * expected.abs() + 1e-12,
-                    "{block_type}: {found}, not {expected}"
-                );
-            }
-        };
-        let part = weight.dequantize(2..7);
-        assert_eq!(part.dims(), [columns, 5]);
-        near(part.transpose().into_data(), (2..7).flat_map(row).collect());
-        let asked = [8, 0, 3, 3];
-        let indices = Tensor::<B, 1, Int>::from_data(asked.map(|row| row as i32), &device);
-        let found = weight.rows(indices);
-        assert_eq!(found.dims(), [4, columns]);
-        near(found.into_data(), asked.into_iter().flat_map(row).collect());
-        assert_eq!(weight.to_blocks().bytes(), blocks.bytes());
-        assert!(weight.memory() <= blocks.bytes().len() * 26 / 25 + 2 * rows);
+        });
     }
 }
 
-/// Gradient of the input of products of one row and of many.
-fn gradients_are_those_of_the_dense_weight<B: Backend>(single: f64) {
-    let device = B::Device::default();
-    for dtype in [DType::F32, DType::F16] {
-        if !B::supports_dtype(&device, dtype) {
-            continue;
-        }
-        for block_type in FORMATS {
-            for n in [1, 5, DECODED + 3] {
-                let (rows, columns) = (48, 2 * block_type.values());
-                let blocks = random_blocks(block_type, [rows, columns], 7);
-                let weight = PlaneWeight::<Autodiff<B>>::new(&blocks, &device).unwrap();
-                let x = tensor::<Autodiff<B>, 2>(inputs(n * columns, 5), [n, columns], dtype);
-                let x = x.require_grad();
-                let along = inputs(n * rows, 9);
-                let along_tensor = tensor(along.clone(), [n, rows], dtype);
-                let product = weight.product(x.clone(), None);
-                let gradients = (product * along_tensor).sum().backward();
-                let found = x.grad(&gradients).expect("a gradient");
-                assert_eq!(found.dtype(), dtype);
-                let given = blocks.dequantize();
-                let transposed: Vec<f32> = (0..columns)
-                    .flat_map(|column| (0..rows).map(move |row| (row, column)))
-                    .map(|(row, column)| given[row * columns + column])
+/// Queries and keys of different heads, in their own order and as views of tokens' heads, with one
+/// rotation for all rows and one for each.
+fn rotations_are_their_definition<B: Backend>() {
+    for [batch, heads, kv_heads, length, width] in
+        [[1, 1, 1, 1, 2], [2, 4, 2, 3, 6], [3, 2, 1, 1, 64]]
+    {
+        each_type::<B>(|dtype| {
+            for (permuted, angle_rows) in [(false, 1), (true, 1), (false, batch), (true, batch)] {
+                let case = format!("{batch} {heads} {length} {width} {dtype:?} {permuted}");
+                let half = width / 2;
+                let count = angle_rows * length * half;
+                let (cos, sin) = (numbers(count, 3), numbers(count, 4));
+                let of = |x: &[f64], heads: usize| {
+                    let mut turned = vec![0.0; x.len()];
+                    for row in 0..batch * heads * length {
+                        let (rest, position) = (row / length, row % length);
+                        let angles = (rest / heads).min(angle_rows - 1) * length + position;
+                        for i in 0..half {
+                            let (c, s) = (cos[angles * half + i], sin[angles * half + i]);
+                            let (a, b) = (x[row * width + i], x[row * width + half + i]);
+                            turned[row * width + i] = a * c - b * s;
+                            turned[row * width + half + i] = b * c + a * s;
+                        }
+                    }
+                    turned
+                };
+                let view = |x: &[f64], heads: usize| {
+                    let x = tensor::<B, 4>(x, [batch, heads, length, width], dtype);
+                    match permuted {
+                        // Computed in the order of tokens, read in that of heads.
+                        true => (x.permute([0, 2, 1, 3]) + 0.0).permute([0, 2, 1, 3]),
+                        false => x,
+                    }
+                };
+                let angles = |x: &[f64]| tensor::<B, 4>(x, [angle_rows, 1, length, half], dtype);
+                let query = numbers(batch * heads * length * width, 1);
+                let key = numbers(batch * kv_heads * length * width, 2);
+                let (query_view, key_view) = (view(&query, heads), view(&key, kv_heads));
+                let found = rotate([&query_view, &key_view], [&angles(&cos), &angles(&sin)]);
+                let [found_query, found_key] = found.expect("a kernel");
+                assert_near(&case, found_query, &of(&query, heads), allowed(dtype));
+                assert_near(&case, found_key, &of(&key, kv_heads), allowed(dtype));
+            }
+        });
+    }
+}
+
+/// `x · weight + bias`, weight `[inputs, outputs]`.
+fn product(x: &[f64], weight: &[f64], bias: Option<&[f64]>, inputs: usize) -> Vec<f64> {
+    let outputs = weight.len() / inputs;
+    let rows = x.chunks_exact(inputs).flat_map(|x| {
+        (0..outputs).map(move |output| {
+            let weights = weight[output..].iter().step_by(outputs);
+            let sum: f64 = x.iter().zip(weights).map(|(x, w)| x * w).sum();
+            sum + bias.map_or(0.0, |bias| bias[output])
+        })
+    });
+    rows.collect()
+}
+
+/// Odd numbers of inputs and outputs, one row and several, weights in the order of files and in
+/// burn's, in the type of the rows and in half precision, with and without biases.
+fn products_are_their_definition<B: Backend>() {
+    for (rows, inputs, outputs) in [
+        (1, 7, [3, 1, 2]),
+        (3, 64, [33, 5, 5]),
+        (8, 1032, [6, 130, 9]),
+    ] {
+        each_type::<B>(|dtype| {
+            for (biased, stored, weight_type) in [
+                (false, true, dtype),
+                (true, true, dtype),
+                (true, false, dtype),
+                (false, true, DType::F16),
+            ] {
+                if !B::supports_dtype(&B::Device::default(), weight_type) {
+                    continue;
+                }
+                let case = format!("{rows}x{inputs} {dtype:?} {weight_type:?} {biased} {stored}");
+                // Small weights, so that gates are neither 0 nor their input.
+                let small = |count, seed| -> Vec<f64> {
+                    let numbers = numbers(count, seed);
+                    numbers.iter().map(|x| x / 32.0).collect()
+                };
+                let x = numbers(rows * inputs, 1);
+                let given: Vec<_> = outputs
+                    .into_iter()
+                    .enumerate()
+                    .map(|(i, outputs)| {
+                        let weight = small(inputs * outputs, 2 + i as u64);
+                        (weight, biased.then(|| numbers(outputs, 7 + i as u64)))
+                    })
                     .collect();
-                let expected = dense(&along, &transposed, rows);
-                let case = format!("{block_type} {dtype:?} {n}x{columns}x{rows}");
-                let allowed = 2.0 * epsilon(dtype).max(single) + 32.0 * epsilon(DType::F32);
-                assert_near(&case, found.into_data(), &expected, allowed);
+                let dense = |(weight, bias): &(Vec<f64>, Option<Vec<f64>>)| {
+                    let outputs = weight.len() / inputs;
+                    let tensor_of = tensor::<B, 2>(weight, [inputs, outputs], weight_type);
+                    DenseProduct {
+                        weight: match stored {
+                            true => crate::as_stored(tensor_of),
+                            false => tensor_of,
+                        },
+                        bias: bias.as_ref().map(|bias| tensor(bias, [outputs], dtype)),
+                    }
+                };
+                let rows_of = tensor::<B, 2>(&x, [rows, inputs], dtype);
+                let of = |(weight, bias): &(Vec<f64>, Option<Vec<f64>>)| {
+                    product(&x, weight, bias.as_deref(), inputs)
+                };
+                let three = [0, 1, 2].map(|index| dense(&given[index]));
+                let found = three_products(&rows_of, &three).expect("a kernel");
+                for (found, given) in found.into_iter().zip(&given) {
+                    assert_near(&case, found, &of(given), allowed(dtype));
+                }
+                let up = (small(given[0].0.len(), 12), given[0].1.clone());
+                let two = [dense(&given[0]), dense(&up)];
+                let found = gated_product(&rows_of, &two).expect("a kernel");
+                let (gates, ups) = (of(&given[0]), of(&up));
+                let expected: Vec<f64> = gates
+                    .iter()
+                    .zip(&ups)
+                    .map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up)
+                    .collect();
+                assert_near(&case, found, &expected, allowed(dtype));
+            }
+        });
+    }
+}
+
+/// Sizes of an attention.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    batch: usize,
+    heads: usize,
+    kv_heads: usize,
+    queries: usize,
+    keys: usize,
+    width: usize,
+    value_width: usize,
+}
+
+/// Attention of f64, with the mask of a query and a key of a head of a row.
+fn attended(
+    sizes: Sizes,
+    [query, key, value]: [&[f64]; 3],
+    is_masked: impl Fn([usize; 4]) -> bool,
+) -> Vec<f64> {
+    let mut output = Vec::new();
+    for batch in 0..sizes.batch {
+        for head in 0..sizes.heads {
+            let kv = batch * sizes.kv_heads + head * sizes.kv_heads / sizes.heads;
+            for i in 0..sizes.queries {
+                let row = (batch * sizes.heads + head) * sizes.queries + i;
+                let query = &query[row * sizes.width..][..sizes.width];
+                let scores = (0..sizes.keys).map(|j| {
+                    let key = &key[(kv * sizes.keys + j) * sizes.width..][..sizes.width];
+                    let dot: f64 = query.iter().zip(key).map(|(q, k)| q * k).sum();
+                    match is_masked([batch, head, i, j]) {
+                        true => -1e30,
+                        false => dot / (sizes.width as f64).sqrt(),
+                    }
+                });
+                let scores: Vec<f64> = scores.collect();
+                let top = scores.iter().copied().fold(f64::MIN, f64::max);
+                let weights: Vec<f64> = scores.iter().map(|score| (score - top).exp()).collect();
+                let total: f64 = weights.iter().sum();
+                for component in 0..sizes.value_width {
+                    let values = (0..sizes.keys).map(|j| {
+                        weights[j] * value[(kv * sizes.keys + j) * sizes.value_width + component]
+                    });
+                    output.push(values.sum::<f64>() / total);
+                }
             }
         }
     }
+    output
 }
 
-/// Layers and tables of blocks, compared with those of equal floats.
-fn layers_in_blocks_are_those_in_floats<B: Backend>() {
-    let device = B::Device::default();
-    let near = |found: TensorData, expected: TensorData| {
-        assert_eq!(found.shape, expected.shape);
-        for (found, expected) in found.iter::<f32>().zip(expected.iter::<f32>()) {
-            assert!((found - expected).abs() < 1e-3, "{found}, not {expected}");
-        }
+/// One key and several rounds of them, shared heads, odd widths, masks of every broadcast, causal
+/// masks, queries that see nothing, and keys in half precision.
+fn attention_is_its_definition<B: Backend>() {
+    let of = |batch, heads, kv_heads, queries, keys, width, value_width| Sizes {
+        batch,
+        heads,
+        kv_heads,
+        queries,
+        keys,
+        width,
+        value_width,
     };
-    for block_type in BlockType::ALL {
-        let blocks = random_blocks(block_type, [70, 256], 2);
-        let mut layer = LinearConfig::new(256, 70).init::<Autodiff<B>>(&device);
-        layer.bias.as_ref().map(|bias| bias.val());
-        layer.weight = LinearWeight::from_blocks(&blocks, &device);
-        assert!(matches!(layer.weight, LinearWeight::Planes(_)));
-        assert_eq!((layer.weight.dims(), layer.num_params()), ([256, 70], 70));
-        assert_eq!(layer.weight.device(), device);
-        let inner: Linear<B> = layer.valid();
-        let mut floats = inner.clone();
-        floats.weight = LinearWeight::Dense(Param::from_tensor(inner.weight.val()));
-        let x = tensor::<B, 3>(inputs(2 * 3 * 256, 4), [2, 3, 256], DType::F32);
-        let found = inner.forward(x.clone());
-        near(found.into_data(), floats.forward(x.clone()).into_data());
-        let part = inner.forward_outputs(x.clone(), 30..61);
-        let expected = floats.forward_outputs(x.clone(), 30..61);
-        near(part.into_data(), expected.into_data());
-
-        let table = Embedding::<B> {
-            weight: EmbeddingWeight::from_blocks(&blocks, &device),
-        };
-        assert!(matches!(table.weight, EmbeddingWeight::Planes(_)));
-        assert_eq!(table.weight.lazy_shape().dims(), [70, 256]);
-        let widened = Embedding {
-            weight: Param::from_tensor(table.weight.val()).into(),
-        };
-        let ids = Tensor::<B, 2, Int>::from_data([[3, 69, 0], [7, 7, 1]], &device);
-        let found = table.forward(ids.clone());
-        near(found.into_data(), widened.forward(ids).into_data());
-        let scores = table.scores(x.clone());
-        near(scores.into_data(), widened.scores(x).into_data());
+    for sizes in [
+        of(1, 1, 1, 1, 1, 8, 8),
+        of(2, 4, 2, 1, 130, 64, 64),
+        of(1, 3, 1, 5, 300, 80, 80),
+        of(1, 2, 2, 16, 127, 20, 7),
+        of(2, 2, 2, 7, 3, 128, 128),
+    ] {
+        each_type::<B>(|dtype| {
+            for (mask, causal, key_type) in [
+                (None, false, dtype),
+                (None, true, dtype),
+                (Some([1, 1, 1]), false, dtype),
+                (Some([sizes.batch, 1, 1]), true, dtype),
+                (Some([1, sizes.heads, sizes.queries]), false, dtype),
+                (Some([sizes.batch, 1, 1]), true, DType::F16),
+            ] {
+                if !B::supports_dtype(&B::Device::default(), key_type) {
+                    continue;
+                }
+                let case = format!("{sizes:?} {dtype:?} {mask:?} {causal} {key_type:?}");
+                let rows = sizes.batch * sizes.heads * sizes.queries;
+                let kv_rows = sizes.batch * sizes.kv_heads * sizes.keys;
+                let query = numbers(rows * sizes.width, 1);
+                let key = numbers(kv_rows * sizes.width, 2);
+                let value = numbers(kv_rows * sizes.value_width, 3);
+                let masked = mask.map(|[batch, heads, queries]| {
+                    let count = batch * heads * queries * sizes.keys;
+                    let bytes = random_bytes(count, 4);
+                    // All keys are masked for the last row of the mask.
+                    let masked = bytes.iter().enumerate();
+                    let masked = masked.map(|(i, &byte)| byte > 127 || i + sizes.keys >= count);
+                    ([batch, heads, queries], masked.collect::<Vec<bool>>())
+                });
+                let expected = attended(sizes, [&query, &key, &value], |[batch, head, i, j]| {
+                    let later = causal && j + sizes.queries > sizes.keys + i;
+                    later
+                        || masked
+                            .as_ref()
+                            .is_some_and(|([batches, heads, queries], masked)| {
+                                let batch = batch.min(batches - 1);
+                                let row = batch * heads + head.min(heads - 1);
+                                masked[(row * queries + i.min(queries - 1)) * sizes.keys + j]
+                            })
+                });
+                let mask = masked.map(|([batch, heads, queries], masked)| {
+                    let data = TensorData::new(masked, [batch, heads, queries, sizes.keys]);
+                    Tensor::<B, 4, Bool>::from_data(data, &Default::default())
+                });
+                let Sizes {
+                    batch,
+                    heads,
+                    kv_heads,
+                    queries,
+                    keys,
+                    width,
+                    value_width,
+                } = sizes;
+                let found = attend(FewQueriesInput {
+                    query: &tensor::<B, 4>(&query, [batch, heads, queries, width], dtype),
+                    key: &tensor(&key, [batch, kv_heads, keys, width], key_type),
+                    value: &tensor(&value, [batch, kv_heads, keys, value_width], key_type),
+                    mask: mask.as_ref(),
+                    causal,
+                    scale: (width as f64).powf(-0.5),
+                });
+                let found = found.expect("a kernel");
+                assert_eq!(found.dtype(), dtype, "{case}");
+                assert_near(&case, found, &expected, allowed(dtype));
+            }
+        });
     }
 }
 
-/// Instantiates all tests of a backend, whose f32 products round their operands by a fraction.
 macro_rules! backend {
-    ($name:ident, $backend:ty, $single:expr) => {
+    ($name:ident, $backend:ty) => {
         mod $name {
             type B = $backend;
 
             #[test]
-            fn products_are_those_of_the_dense_weight() {
-                super::products_are_those_of_the_dense_weight::<B>($single);
+            fn norms_are_their_definition() {
+                super::norms_are_their_definition::<B>();
             }
 
             #[test]
-            fn rows_are_those_of_the_blocks() {
-                super::rows_are_those_of_the_blocks::<B>();
+            fn rotations_are_their_definition() {
+                super::rotations_are_their_definition::<B>();
             }
 
             #[test]
-            fn gradients_are_those_of_the_dense_weight() {
-                super::gradients_are_those_of_the_dense_weight::<B>($single);
+            fn products_are_their_definition() {
+                super::products_are_their_definition::<B>();
             }
 
             #[test]
-            fn layers_in_blocks_are_those_in_floats() {
-                super::layers_in_blocks_are_those_in_floats::<B>();
+            fn attention_is_its_definition() {
+                super::attention_is_its_definition::<B>();
             }
         }
     };
 }
 
 #[cfg(feature = "wgpu")]
-backend!(wgpu, burn::backend::Wgpu, 0.0);
+backend!(wgpu, burn::backend::Wgpu);
 #[cfg(feature = "vulkan")]
-backend!(vulkan, burn::backend::Vulkan, 0.0);
+backend!(vulkan, burn::backend::Vulkan);
 #[cfg(feature = "vulkan")]
 backend!(
     vulkan_without_fusion,
-    burn::backend::wgpu::CubeBackend<burn::backend::wgpu::WgpuRuntime, f32, i32, u32>,
-    0.0
+    burn::backend::wgpu::CubeBackend<burn::backend::wgpu::WgpuRuntime, f32, i32, u32>
 );
 #[cfg(feature = "cuda")]
-// Tensor cores round their operands to tf32, with a fraction of ten bits.
-backend!(cuda, burn::backend::Cuda, 2f64.powi(-11));
+backend!(cuda, burn::backend::Cuda);

@@ -44,4 +44,17 @@ impl<B: Backend> LayerNorm<B> {
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
         crate::layer_norm(x, self.gamma.val(), self.beta.val(), self.epsilon)
     }
+
+    /// Computes `x + added`, and its norm.
+    ///
+    /// # Shapes
+    /// - x, added and outputs: `[..., d_model]`
+    pub fn forward_sum<const D: usize>(
+        &self,
+        x: Tensor<B, D>,
+        added: Tensor<B, D>,
+    ) -> [Tensor<B, D>; 2] {
+        let (gamma, beta) = (self.gamma.val(), self.beta.val());
+        crate::add_layer_norm([x, added], gamma, beta, self.epsilon)
+    }
 }

@@ -41,4 +41,16 @@ impl<B: Backend> RmsNorm<B> {
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
         crate::rms_norm(x, self.weight.val(), self.epsilon)
     }
+
+    /// Computes `x + added`, and its norm.
+    ///
+    /// # Shapes
+    /// - x, added and outputs: `[..., d_model]`
+    pub fn forward_sum<const D: usize>(
+        &self,
+        x: Tensor<B, D>,
+        added: Tensor<B, D>,
+    ) -> [Tensor<B, D>; 2] {
+        crate::add_rms_norm([x, added], self.weight.val(), self.epsilon)
+    }
 }

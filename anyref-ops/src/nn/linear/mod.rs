@@ -3,6 +3,8 @@
 #[cfg(feature = "flex")]
 mod blocks;
 #[cfg(feature = "cube")]
+mod dense;
+#[cfg(feature = "cube")]
 mod planes;
 mod product_in_parts;
 mod q8_0;
@@ -71,7 +73,8 @@ impl<B: Backend> Linear<B> {
     }
 
     /// Computes the outputs of several layers for one input. Weights in blocks on the processor are
-    /// multiplied together.
+    /// multiplied together, and so are three dense ones and a few rows of `x` on GPUs without
+    /// gradients.
     ///
     /// # Shapes
     /// - x: `[.., d_input]`
@@ -91,7 +94,26 @@ impl<B: Backend> Linear<B> {
                 },
             }
         };
+        #[cfg(feature = "cube")]
+        if let Some(outputs) = dense::each(layers, &x) {
+            return outputs;
+        }
         layers.map(|layer| layer.forward(x.clone()))
+    }
+
+    /// Computes `silu(gate(x)) · up(x)`. On GPUs without gradients a few rows of `x` and dense
+    /// weights take one launch.
+    ///
+    /// # Shapes
+    /// - x: `[.., d_input]`
+    /// - output: `[.., d_output]`
+    pub fn forward_gated<const D: usize>(gate: &Self, up: &Self, x: Tensor<B, D>) -> Tensor<B, D> {
+        #[cfg(feature = "cube")]
+        if let Some(output) = dense::gated(gate, up, &x) {
+            return output;
+        }
+        let [gate, up] = Self::forward_each([gate, up], x);
+        crate::swiglu(gate, up)
     }
 
     /// Computes the products of weights in blocks, or returns the input.

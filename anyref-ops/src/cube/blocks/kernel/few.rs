@@ -4,6 +4,7 @@ use cubecl::prelude::*;
 
 use super::decode::decode;
 use crate::blocks::{BlockType, PIECE};
+use crate::cube::reduce::team_sums;
 
 /// Units of a cube.
 pub(super) const UNITS: usize = 128;
@@ -100,30 +101,13 @@ pub(super) fn few_rows<F: Float, N: Size>(
             piece += LANES;
         }
     }
-    #[unroll]
-    for index in 0..at_once {
-        partial[index * UNITS + unit] = sums[index];
-    }
-    sync_cube();
-    let steps = comptime!(LANES.trailing_zeros());
-    #[unroll]
-    for step in 0..steps {
-        let half = comptime!(LANES >> (step + 1));
-        if lane < half {
-            #[unroll]
-            for index in 0..at_once {
-                let place = index * UNITS + unit;
-                partial[place] = partial[place] + partial[place + half];
-            }
-        }
-        sync_cube();
-    }
+    team_sums(&mut sums, &mut partial, at_once, UNITS, LANES);
     if lane == 0 && column < outputs {
         #[unroll]
         for index in 0..at_once {
             let row = first_row + index;
             if row < rows {
-                output[row * outputs + column] = F::cast_from(partial[index * UNITS + unit]);
+                output[row * outputs + column] = F::cast_from(sums[index]);
             }
         }
     }

@@ -10,9 +10,10 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::ops::IntTensor;
 use burn::tensor::{DType, Int, Tensor};
 
-use super::backend::{BlockBackend, floats, widened};
+use super::operation::{block_range, block_rows};
 use super::product::{input_gradient, product};
 use crate::blocks::PlaneLayout;
+use crate::cube::backend::{KernelBackend, floats};
 
 #[derive(Debug)]
 struct BlockBackward;
@@ -24,7 +25,7 @@ struct State<I> {
     layout: PlaneLayout,
 }
 
-impl<B: BlockBackend> Backward<B, 1> for BlockBackward {
+impl<B: KernelBackend> Backward<B, 1> for BlockBackward {
     type State = State<IntTensor<B>>;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
@@ -39,7 +40,7 @@ impl<B: BlockBackend> Backward<B, 1> for BlockBackward {
 }
 
 /// [`product`] on a graph.
-pub(super) fn tracked_product<B: BlockBackend, C: CheckpointStrategy>(
+pub(super) fn tracked_product<B: KernelBackend, C: CheckpointStrategy>(
     x: Tensor<Autodiff<B, C>, 2>,
     words: Tensor<Autodiff<B, C>, 2, Int>,
     layout: PlaneLayout,
@@ -61,23 +62,24 @@ pub(super) fn tracked_product<B: BlockBackend, C: CheckpointStrategy>(
 }
 
 /// Values of some rows, which have no gradient.
-pub(super) fn constant_range<B: BlockBackend, C: CheckpointStrategy>(
+pub(super) fn constant_range<B: KernelBackend, C: CheckpointStrategy>(
     words: Tensor<Autodiff<B, C>, 2, Int>,
     layout: PlaneLayout,
     range: Range<usize>,
     dtype: DType,
 ) -> Tensor<Autodiff<B, C>, 2> {
     let words = Tensor::from_primitive(words.into_primitive());
-    Tensor::from_inner(widened::<B>(&words, layout, range, dtype))
+    Tensor::from_inner(block_range::<B>(words, layout, range, dtype))
 }
 
 /// Values of the rows of some indices, which have no gradient.
-pub(super) fn constant_rows<B: BlockBackend, C: CheckpointStrategy>(
+pub(super) fn constant_rows<B: KernelBackend, C: CheckpointStrategy>(
     words: Tensor<Autodiff<B, C>, 2, Int>,
     indices: Tensor<Autodiff<B, C>, 1, Int>,
     layout: PlaneLayout,
     dtype: DType,
 ) -> Tensor<Autodiff<B, C>, 2> {
-    let (words, indices) = (words.into_primitive(), indices.into_primitive());
-    Tensor::from_inner(floats::<B, 2>(B::block_rows(words, indices, layout, dtype)))
+    let words = Tensor::from_primitive(words.into_primitive());
+    let indices = Tensor::from_primitive(indices.into_primitive());
+    Tensor::from_inner(block_rows::<B>(words, indices, layout, dtype))
 }

@@ -9,10 +9,11 @@ use burn::backend::autodiff::checkpoint::strategy::{
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Int, Tensor};
 
-use super::backend::{BlockBackend, floats, widened};
+use super::operation::{block_range, block_rows};
 use super::product::product;
 use super::tracked::{constant_range, constant_rows, tracked_product};
 use crate::blocks::PlaneLayout;
+use crate::cube::backend::KernelBackend;
 use crate::dispatch::Forms;
 
 type Product<B> = fn(Tensor<B, 2>, Tensor<B, 2, Int>, PlaneLayout) -> Tensor<B, 2>;
@@ -38,20 +39,17 @@ impl<B: Backend> Clone for BlockForms<B> {
 impl<B: Backend> Copy for BlockForms<B> {}
 
 /// Adds the operations of a backend and of `Autodiff` over it.
-pub(super) fn add_with_autodiff<B: BlockBackend>(forms: &mut Forms) {
+pub(super) fn add_with_autodiff<B: KernelBackend>(forms: &mut Forms) {
     forms.insert::<B, BlockForms<B>>(BlockForms {
         product: product::<B>,
-        range: |words, layout, range, dtype| widened(&words, layout, range, dtype),
-        rows: |words, indices, layout, dtype| {
-            let (words, indices) = (words.into_primitive(), indices.into_primitive());
-            floats::<B, 2>(B::block_rows(words, indices, layout, dtype))
-        },
+        range: block_range::<B>,
+        rows: block_rows::<B>,
     });
     add_tracked::<B, NoCheckpointing>(forms);
     add_tracked::<B, BalancedCheckpointing>(forms);
 }
 
-fn add_tracked<B: BlockBackend, C: CheckpointStrategy>(forms: &mut Forms) {
+fn add_tracked<B: KernelBackend, C: CheckpointStrategy>(forms: &mut Forms) {
     forms.insert::<Autodiff<B, C>, BlockForms<Autodiff<B, C>>>(BlockForms {
         product: tracked_product::<B, C>,
         range: constant_range::<B, C>,

@@ -4,23 +4,21 @@ use core::ops::Range;
 
 use burn::tensor::{DType, Shape};
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
+use cubecl::calculate_cube_count_elemwise;
 use cubecl::prelude::*;
-use cubecl::{calculate_cube_count_elemwise, tensor_vector_size_parallel};
 
 use super::{few, many, widen};
 use crate::blocks::{PIECE, PlaneLayout};
+use crate::cube::launching::{ABREAST, address_type, buffer, cube_count, vector_size};
 
 /// Rows up to which every output's words are read by one team for all of them.
 const FEW: usize = 8;
-/// Cubes of one axis; devices have at most 65535.
-const ABREAST: usize = 32_768;
 /// Units of a cube that widens.
 const WIDENING: u32 = 128;
 
-/// Implements [`BlockBackend::block_product`](crate::cube::backend::BlockBackend::block_product).
-pub(in crate::cube) fn product<R: CubeRuntime>(
+/// Computes `x · weightᵀ`, `[n, rows]` of `[n, columns]`.
+pub(in crate::cube::blocks) fn product<R: CubeRuntime>(
     x: CubeTensor<R>,
     words: CubeTensor<R>,
     layout: PlaneLayout,
@@ -28,8 +26,8 @@ pub(in crate::cube) fn product<R: CubeRuntime>(
     x.assert_is_on_same_device(&words);
     let (x, words) = (into_contiguous(x), into_contiguous(words));
     let [rows, _] = x.meta.shape().dims();
-    let output = buffer(&x, [rows, layout.rows], x.dtype);
-    let size = vector_size(&x);
+    let output = buffer(&x, Shape::new([rows, layout.rows]), x.dtype);
+    let size = vector_size(&[&x], PIECE);
     let addresses = address_type(&[&x, &words, &output]);
     let (client, dtype) = (x.client.clone(), x.dtype.into());
     if rows <= FEW {
@@ -75,15 +73,15 @@ pub(in crate::cube) fn product<R: CubeRuntime>(
     output
 }
 
-/// Implements [`BlockBackend::block_range`](crate::cube::backend::BlockBackend::block_range).
-pub(in crate::cube) fn range<R: CubeRuntime>(
+/// Values of a range of rows, `[range.len(), columns]`.
+pub(in crate::cube::blocks) fn range<R: CubeRuntime>(
     words: CubeTensor<R>,
     layout: PlaneLayout,
     range: Range<usize>,
     dtype: DType,
 ) -> CubeTensor<R> {
     let words = into_contiguous(words);
-    let output = buffer(&words, [range.len(), layout.columns], dtype);
+    let output = buffer(&words, Shape::new([range.len(), layout.columns]), dtype);
     let units = range.len() * layout.pieces();
     if units == 0 {
         return output;
@@ -94,7 +92,7 @@ pub(in crate::cube) fn range<R: CubeRuntime>(
         calculate_cube_count_elemwise(&client, units, dim),
         dim,
         address_type(&[&words, &output]),
-        vector_size(&output),
+        vector_size(&[&output], PIECE),
         words.into_array_arg(),
         output.clone().into_tensor_arg(),
         range.start,
@@ -107,8 +105,8 @@ pub(in crate::cube) fn range<R: CubeRuntime>(
     output
 }
 
-/// Implements [`BlockBackend::block_rows`](crate::cube::backend::BlockBackend::block_rows).
-pub(in crate::cube) fn rows<R: CubeRuntime>(
+/// Values of the rows of some indices, `[indices, columns]`.
+pub(in crate::cube::blocks) fn rows<R: CubeRuntime>(
     words: CubeTensor<R>,
     indices: CubeTensor<R>,
     layout: PlaneLayout,
@@ -117,7 +115,7 @@ pub(in crate::cube) fn rows<R: CubeRuntime>(
     words.assert_is_on_same_device(&indices);
     let (words, indices) = (into_contiguous(words), into_contiguous(indices));
     let [count] = indices.meta.shape().dims();
-    let output = buffer(&words, [count, layout.columns], dtype);
+    let output = buffer(&words, Shape::new([count, layout.columns]), dtype);
     let units = count * layout.pieces();
     if units == 0 || layout.rows == 0 {
         return output;
@@ -129,7 +127,7 @@ pub(in crate::cube) fn rows<R: CubeRuntime>(
         calculate_cube_count_elemwise(&client, units, dim),
         dim,
         address_type(&[&words, &indices, &output]),
-        vector_size(&output),
+        vector_size(&[&output], PIECE),
         words.into_array_arg(),
         indices.into_array_arg(),
         output.clone().into_tensor_arg(),
@@ -140,28 +138,4 @@ pub(in crate::cube) fn rows<R: CubeRuntime>(
         dtypes,
     );
     output
-}
-
-/// Allocates an uninitialised buffer on the device of a tensor.
-fn buffer<R: CubeRuntime>(like: &CubeTensor<R>, shape: [usize; 2], dtype: DType) -> CubeTensor<R> {
-    let (client, device) = (like.client.clone(), like.device.clone());
-    empty_device_contiguous_dtype(client, device, Shape::new(shape), dtype)
-}
-
-/// Longest vectors in which a matrix can be read or written by pieces.
-fn vector_size<R: CubeRuntime>(tensor: &CubeTensor<R>) -> usize {
-    let sizes = tensor.client.io_optimized_vector_sizes(tensor.elem_size());
-    let sizes = sizes.filter(|&size| size <= PIECE);
-    tensor_vector_size_parallel(sizes, tensor.meta.shape(), tensor.meta.strides(), 1)
-}
-
-/// Integer type wide enough to address the tensors.
-fn address_type<R: CubeRuntime>(tensors: &[&CubeTensor<R>]) -> AddressType {
-    let types = tensors.iter().map(|tensor| tensor.required_address_type());
-    types.max().unwrap_or_default()
-}
-
-fn cube_count(count: [usize; 3]) -> CubeCount {
-    let [x, y, z] = count.map(|count| count as u32);
-    CubeCount::Static(x, y, z)
 }

@@ -2,8 +2,9 @@
 
 use burn::tensor::{DType, Int, Tensor};
 
-use super::backend::{BlockBackend, floats, widened};
+use super::operation::{block_product, block_range};
 use crate::blocks::PlaneLayout;
+use crate::cube::backend::KernelBackend;
 
 /// Rows up to which a kernel decodes the weight as it multiplies. For more, parts of the weight are
 /// widened, so that the device's matrix units multiply them.
@@ -23,7 +24,7 @@ fn parts(layout: &PlaneLayout) -> (impl Iterator<Item = usize>, usize) {
 /// - x: `[n, columns]`
 /// - words: `[rows, words of a row]`
 /// - output: `[n, rows]`, in the type of `x`
-pub(super) fn product<B: BlockBackend>(
+pub(super) fn product<B: KernelBackend>(
     x: Tensor<B, 2>,
     words: Tensor<B, 2, Int>,
     layout: PlaneLayout,
@@ -33,13 +34,12 @@ pub(super) fn product<B: BlockBackend>(
         return Tensor::zeros([n, layout.rows], (&x.device(), x.dtype()));
     }
     if n <= DECODED {
-        let x = x.into_primitive().tensor();
-        return floats::<B, 2>(B::block_product(x, words.into_primitive(), layout));
+        return block_product(x, words, layout);
     }
     let (firsts, step) = parts(&layout);
     let products = firsts.map(|first| {
         let range = first..(first + step).min(layout.rows);
-        let part = widened(&words, layout, range, x.dtype());
+        let part = block_range(words.clone(), layout, range, x.dtype());
         crate::linear(x.clone(), part.transpose(), None)
     });
     let mut products: Vec<_> = products.collect();
@@ -55,7 +55,7 @@ pub(super) fn product<B: BlockBackend>(
 /// # Shapes
 /// - gradient: `[n, rows]`
 /// - output: `[n, columns]`, in the type of `gradient`; sums over parts are f32
-pub(super) fn input_gradient<B: BlockBackend>(
+pub(super) fn input_gradient<B: KernelBackend>(
     gradient: Tensor<B, 2>,
     words: Tensor<B, 2, Int>,
     layout: PlaneLayout,
@@ -65,7 +65,7 @@ pub(super) fn input_gradient<B: BlockBackend>(
     let products = firsts.map(|first| {
         let range = first..(first + step).min(layout.rows);
         let along = gradient.clone().narrow(1, first, range.len());
-        let part = widened(&words, layout, range, dtype);
+        let part = block_range(words.clone(), layout, range, dtype);
         crate::matmul(along, part)
     });
     let sum = products.reduce(|sum, part| sum.cast(DType::F32) + part.cast(DType::F32));

@@ -1,0 +1,31 @@
+//! Operations on weights in blocks of all backends that have kernels.
+
+use std::sync::OnceLock;
+
+use burn::tensor::backend::Backend;
+use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement};
+use burn_fusion::Fusion;
+
+use super::forms::{BlockForms, add_with_autodiff};
+use crate::cube::gpu_backends::{GpuBackendVisitor, visit_gpu_backends};
+use crate::dispatch::Forms;
+
+/// Operations of backend `B`; `None` where it has no kernels.
+pub(crate) fn block_forms<B: Backend>() -> Option<BlockForms<B>> {
+    static FORMS: OnceLock<Forms> = OnceLock::new();
+    let forms = FORMS.get_or_init(|| {
+        let mut forms = Adding(Forms::default());
+        visit_gpu_backends(&mut forms);
+        forms.0
+    });
+    forms.get::<B, BlockForms<B>>()
+}
+
+struct Adding(Forms);
+
+impl GpuBackendVisitor for Adding {
+    fn visit<R: CubeRuntime, F: FloatElement, BT: BoolElement>(&mut self) {
+        add_with_autodiff::<CubeBackend<R, F, i32, BT>>(&mut self.0);
+        add_with_autodiff::<Fusion<CubeBackend<R, F, i32, BT>>>(&mut self.0);
+    }
+}

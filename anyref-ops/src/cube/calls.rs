@@ -1,0 +1,217 @@
+//! Kernels called with tensors, where the backend has them.
+
+use burn::tensor::backend::Backend;
+use burn::tensor::{Bool, Tensor};
+
+use super::backend::{Input, floats};
+use super::few_queries::FewQueries;
+use super::gemv::{Gemv, GemvForm};
+use super::norm::Norm;
+use super::operation::exactly;
+use super::registry::kernels;
+use super::rotary::Rotary;
+
+/// Parameters of a normalisation.
+#[derive(Debug, Clone)]
+pub(crate) struct NormParameters<B: Backend> {
+    /// `[d]`
+    pub(crate) gamma: Tensor<B, 1>,
+    /// `[d]`; a layer norm has one.
+    pub(crate) beta: Option<Tensor<B, 1>>,
+    pub(crate) epsilon: f64,
+}
+
+impl<B: Backend> NormParameters<B> {
+    fn kernel(&self, added: bool) -> Norm {
+        Norm {
+            centred: self.beta.is_some(),
+            added,
+            shifted: self.beta.is_some(),
+            epsilon: self.epsilon,
+        }
+    }
+
+    /// Inputs after the rows, in their type.
+    fn inputs(&self, like: &Tensor<B, 2>) -> impl Iterator<Item = Input<B>> {
+        let dtype = like.dtype();
+        let parameters = [Some(self.gamma.clone()), self.beta.clone()];
+        let parameters = parameters.into_iter().flatten();
+        parameters.map(move |parameter| parameter.cast(dtype).into())
+    }
+}
+
+fn rows<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, 2> {
+    let width = x.dims()[D - 1];
+    let count = x.dims()[..D - 1].iter().product::<usize>();
+    x.reshape([count, width])
+}
+
+/// Layer norm if there is a shift, otherwise an RMS norm; `None` without kernels.
+///
+/// # Shapes
+/// - x and output: `[.., d]`
+pub(crate) fn norm<B: Backend, const D: usize>(
+    x: &Tensor<B, D>,
+    parameters: &NormParameters<B>,
+) -> Option<Tensor<B, D>> {
+    let kernels = kernels::<B>()?;
+    let shape = x.dims();
+    let x = rows(x.clone());
+    let inputs: Vec<_> = parameters.inputs(&x).collect();
+    let inputs = core::iter::once(x.into()).chain(inputs);
+    let [output] = exactly((kernels.norm)(parameters.kernel(false), inputs.collect()));
+    Some(floats::<B, 2>(output).reshape(shape))
+}
+
+/// Sum of two tensors, and its [`norm`]; `None` without kernels.
+///
+/// # Shapes
+/// - x, added and outputs: `[.., d]`
+pub(crate) fn add_norm<B: Backend, const D: usize>(
+    x: &Tensor<B, D>,
+    added: &Tensor<B, D>,
+    parameters: &NormParameters<B>,
+) -> Option<[Tensor<B, D>; 2]> {
+    let kernels = kernels::<B>()?;
+    if x.dims() != added.dims() || x.dtype() != added.dtype() {
+        return None;
+    }
+    let shape = x.dims();
+    let (x, added) = (rows(x.clone()), rows(added.clone()));
+    let inputs: Vec<_> = parameters.inputs(&x).collect();
+    let inputs = [x.into(), added.into()].into_iter().chain(inputs);
+    let outputs = (kernels.norm)(parameters.kernel(true), inputs.collect());
+    Some(exactly::<_, 2>(outputs).map(|output| floats::<B, 2>(output).reshape(shape)))
+}
+
+/// Rotates queries and keys; `None` without kernels.
+///
+/// # Shapes
+/// - query and key: `[batch, heads, length, head_dim]`
+/// - cos and sin: `[batch or 1, 1, length, head_dim / 2]`
+pub(crate) fn rotate<B: Backend>(
+    [query, key]: [&Tensor<B, 4>; 2],
+    [cos, sin]: [&Tensor<B, 4>; 2],
+) -> Option<[Tensor<B, 4>; 2]> {
+    let kernels = kernels::<B>()?;
+    let dtype = query.dtype();
+    if [key, cos, sin].iter().any(|x| x.dtype() != dtype) {
+        return None;
+    }
+    let inputs = [query, key, cos, sin].map(|x| x.clone().into());
+    let outputs = (kernels.rotary)(Rotary, inputs.into());
+    Some(exactly::<_, 2>(outputs).map(floats::<B, 4>))
+}
+
+/// Weight and bias of a product.
+#[derive(Debug, Clone)]
+pub(crate) struct DenseProduct<B: Backend> {
+    /// `[inputs, outputs]`
+    pub(crate) weight: Tensor<B, 2>,
+    /// `[outputs]`
+    pub(crate) bias: Option<Tensor<B, 1>>,
+}
+
+/// Computes several products of a few rows at once; `None` without kernels, for more rows, and if
+/// only some of the weights have biases.
+fn products<B: Backend>(
+    form: GemvForm,
+    x: Tensor<B, 2>,
+    products: &[DenseProduct<B>],
+) -> Option<Vec<Tensor<B, 2>>> {
+    let kernels = kernels::<B>()?;
+    let [first, others @ ..] = products else {
+        return None;
+    };
+    let biased = first.bias.is_some();
+    let alike = |product: &DenseProduct<B>| {
+        product.bias.is_some() == biased && product.weight.dtype() == first.weight.dtype()
+    };
+    if !(1..=Gemv::ROWS).contains(&x.dims()[0]) || !others.iter().all(alike) {
+        return None;
+    }
+    let dtype = x.dtype();
+    let weights = products.iter().map(|product| product.weight.clone());
+    let weights = weights.map(|weight| weight.transpose().into());
+    let biases = products.iter().filter_map(|product| product.bias.clone());
+    let biases = biases.map(|bias| bias.cast(dtype).into());
+    let inputs = core::iter::once(x.into()).chain(weights).chain(biases);
+    let outputs = (kernels.gemv)(Gemv { form, biased }, inputs.collect());
+    Some(outputs.into_iter().map(floats::<B, 2>).collect())
+}
+
+/// Computes three products of a few rows in one launch; `None` without kernels, for more rows, and
+/// if weights differ in type or some have no bias.
+///
+/// # Shapes
+/// - x: `[n, inputs]`
+/// - outputs: `[n, outputs]` of each weight
+pub(crate) fn three_products<B: Backend>(
+    x: &Tensor<B, 2>,
+    three: &[DenseProduct<B>; 3],
+) -> Option<[Tensor<B, 2>; 3]> {
+    products(GemvForm::Three, x.clone(), three).map(exactly)
+}
+
+/// Computes `silu(x · gate) · (x · up)` of a few rows in one launch; `None` where
+/// [`three_products`] gives it, and if the weights differ in shape.
+///
+/// # Shapes
+/// - x: `[n, inputs]`
+/// - output: `[n, outputs]`
+pub(crate) fn gated_product<B: Backend>(
+    x: &Tensor<B, 2>,
+    gate_and_up: &[DenseProduct<B>; 2],
+) -> Option<Tensor<B, 2>> {
+    let [gate, up] = gate_and_up;
+    if gate.weight.dims() != up.weight.dims() {
+        return None;
+    }
+    let [output] = exactly(products(GemvForm::Gated, x.clone(), gate_and_up)?);
+    Some(output)
+}
+
+/// Queries, keys and values of an attention.
+#[derive(Debug, Clone)]
+pub(crate) struct FewQueriesInput<'a, B: Backend> {
+    /// `[batch, heads, queries, d]`
+    pub(crate) query: &'a Tensor<B, 4>,
+    /// `[batch, kv_heads, keys, d]`
+    pub(crate) key: &'a Tensor<B, 4>,
+    /// `[batch, kv_heads, keys, dv]`
+    pub(crate) value: &'a Tensor<B, 4>,
+    /// Each dimension is 1 or that of `[batch, heads, queries, keys]`.
+    pub(crate) mask: Option<&'a Tensor<B, 4, Bool>>,
+    pub(crate) causal: bool,
+    pub(crate) scale: f64,
+}
+
+/// Attention of a few queries in one launch; `None` without kernels and for other shapes.
+///
+/// # Shapes
+/// - output: `[batch, heads, queries, dv]`, in the type of the queries
+pub(crate) fn attend<B: Backend>(input: FewQueriesInput<'_, B>) -> Option<Tensor<B, 4>> {
+    let kernels = kernels::<B>()?;
+    let FewQueriesInput {
+        query,
+        key,
+        value,
+        mask,
+        causal,
+        scale,
+    } = input;
+    if !FewQueries::suits(query.dims(), value.dims()) || key.dtype() != value.dtype() {
+        return None;
+    }
+    let attention = FewQueries {
+        scale,
+        causal,
+        masked: mask.is_some(),
+    };
+    let tensors = [query, key, value].map(|x| x.clone().into());
+    let inputs = tensors
+        .into_iter()
+        .chain(mask.map(|mask| mask.clone().into()));
+    let [output] = exactly((kernels.few_queries)(attention, inputs.collect()));
+    Some(floats::<B, 4>(output))
+}

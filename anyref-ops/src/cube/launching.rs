@@ -1,0 +1,60 @@
+//! Buffers and sizes of launches.
+
+use burn::tensor::{DType, Shape};
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
+use cubecl::prelude::*;
+use cubecl::tensor_vector_size_parallel;
+
+use super::operation::TensorType;
+
+/// Cubes of one axis; devices have at most 65535.
+pub(super) const ABREAST: usize = 32_768;
+
+/// Allocates an uninitialised buffer on the device of a tensor.
+pub(super) fn buffer<R: CubeRuntime>(
+    like: &CubeTensor<R>,
+    shape: Shape,
+    dtype: DType,
+) -> CubeTensor<R> {
+    let (client, device) = (like.client.clone(), like.device.clone());
+    empty_device_contiguous_dtype(client, device, shape, dtype)
+}
+
+/// Shape and type of a tensor.
+pub(super) fn type_of<R: CubeRuntime>(tensor: &CubeTensor<R>) -> TensorType {
+    TensorType {
+        shape: tensor.meta.shape().clone(),
+        dtype: tensor.dtype,
+    }
+}
+
+/// Length of the longest vectors in which all tensors, which are contiguous, can be read or written
+/// along their last dimension, up to `most`.
+pub(super) fn vector_size<R: CubeRuntime>(tensors: &[&CubeTensor<R>], most: usize) -> usize {
+    let of = |tensor: &CubeTensor<R>| {
+        let sizes = tensor.client.io_optimized_vector_sizes(tensor.elem_size());
+        let sizes = sizes.filter(|&size| size <= most);
+        let meta = &tensor.meta;
+        let axis = meta.shape().num_dims() - 1;
+        tensor_vector_size_parallel(sizes, meta.shape(), meta.strides(), axis)
+    };
+    tensors.iter().map(|tensor| of(tensor)).min().unwrap_or(1)
+}
+
+/// Integer type wide enough to address the tensors.
+pub(super) fn address_type<R: CubeRuntime>(tensors: &[&CubeTensor<R>]) -> AddressType {
+    let types = tensors.iter().map(|tensor| tensor.required_address_type());
+    types.max().unwrap_or_default()
+}
+
+pub(super) fn cube_count(count: [usize; 3]) -> CubeCount {
+    let [x, y, z] = count.map(|count| count as u32);
+    CubeCount::Static(x, y, z)
+}
+
+/// Cubes over two axes, at least as many as `count`, and less than one row of them more.
+pub(super) fn cubes(count: usize) -> CubeCount {
+    let across = count.clamp(1, ABREAST);
+    cube_count([across, count.div_ceil(across), 1])
+}

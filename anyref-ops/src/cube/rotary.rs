@@ -1,0 +1,104 @@
+//! Rotary positions of queries and keys, in one launch.
+
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
+use cubecl::calculate_cube_count_elemwise;
+use cubecl::prelude::*;
+
+use super::launching::{address_type, buffer, type_of};
+use super::operation::{KernelOperation, TensorType, exactly};
+
+/// Units of a cube.
+const UNITS: u32 = 128;
+
+/// Rotation of component `i` of every head together with component `i + head_dim / 2`.
+///
+/// Inputs are queries, `[batch, heads, length, head_dim]`, keys, `[batch, kv_heads, length,
+/// head_dim]`, and cosines and sines, `[batch or 1, 1, length, head_dim / 2]`, all of one type.
+/// Queries and keys may be views in any order. Outputs are both, contiguous.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rotary;
+
+impl KernelOperation for Rotary {
+    fn name(&self) -> &'static str {
+        "anyref.rotary"
+    }
+
+    fn output_types(&self, inputs: &[TensorType]) -> Vec<TensorType> {
+        inputs[..2].to_vec()
+    }
+
+    fn launch<R: CubeRuntime>(self, inputs: Vec<CubeTensor<R>>) -> Vec<CubeTensor<R>> {
+        let [query, key, cos, sin] = exactly(inputs);
+        let (cos, sin) = (into_contiguous(cos), into_contiguous(sin));
+        let [query_units, key_units] = [&query, &key].map(|x| x.meta.shape().num_elements() / 2);
+        let [new_query, new_key] = [&query, &key].map(|x| buffer(x, type_of(x).shape, x.dtype));
+        if query_units + key_units == 0 {
+            return vec![new_query, new_key];
+        }
+        let (client, dim) = (query.client.clone(), CubeDim::new_1d(UNITS));
+        let dtype = query.dtype.into();
+        rotate_each::launch(
+            &client,
+            calculate_cube_count_elemwise(&client, query_units + key_units, dim),
+            dim,
+            address_type(&[&query, &key, &cos]),
+            query.into_tensor_arg(),
+            key.into_tensor_arg(),
+            cos.into_tensor_arg(),
+            sin.into_tensor_arg(),
+            new_query.clone().into_tensor_arg(),
+            new_key.clone().into_tensor_arg(),
+            query_units,
+            key_units,
+            dtype,
+        );
+        vec![new_query, new_key]
+    }
+}
+
+/// Rotates a pair of components.
+#[cube]
+fn rotate_pair<F: Float>(
+    x: &Tensor<F>,
+    cos: &Tensor<F>,
+    sin: &Tensor<F>,
+    output: &mut Tensor<F>,
+    index: usize,
+) {
+    let (heads, length, width) = (x.shape(1), x.shape(2), x.shape(3));
+    let half = width / 2;
+    let component = index % half;
+    let row = index / half;
+    let position = row % length;
+    let head = row / length % heads;
+    let batch = row / length / heads;
+    let from = batch * x.stride(0) + head * x.stride(1) + position * x.stride(2);
+    let first = f32::cast_from(x[from + component * x.stride(3)]);
+    let second = f32::cast_from(x[from + (component + half) * x.stride(3)]);
+    // One rotation may serve all rows of the batch.
+    let angle = (min(batch, cos.shape(0) - 1) * length + position) * half + component;
+    let (c, s) = (f32::cast_from(cos[angle]), f32::cast_from(sin[angle]));
+    output[row * width + component] = F::cast_from(first * c - second * s);
+    output[row * width + component + half] = F::cast_from(second * c + first * s);
+}
+
+/// Rotates queries and keys, one unit a pair of components.
+#[cube(launch, address_type = "dynamic")]
+fn rotate_each<F: Float>(
+    query: &Tensor<F>,
+    key: &Tensor<F>,
+    cos: &Tensor<F>,
+    sin: &Tensor<F>,
+    new_query: &mut Tensor<F>,
+    new_key: &mut Tensor<F>,
+    query_units: usize,
+    key_units: usize,
+    #[define(F)] _dtype: StorageType,
+) {
+    if ABSOLUTE_POS < query_units {
+        rotate_pair(query, cos, sin, new_query, ABSOLUTE_POS);
+    } else if ABSOLUTE_POS < query_units + key_units {
+        rotate_pair(key, cos, sin, new_key, ABSOLUTE_POS - query_units);
+    }
+}
