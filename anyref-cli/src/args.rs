@@ -188,6 +188,8 @@ pub enum Command {
     /// Show the model's parts, data types and memory; or the tensors of any checkpoint; or the
     /// backends
     Info(InfoArguments),
+    /// Choose and compile the kernels of a backend, which are kept, ahead of the first question
+    WarmUp,
     /// A script with which a shell completes this command line, on stdout
     Completions(CompletionsArguments),
     /// Pages of the system's manual, one for each command

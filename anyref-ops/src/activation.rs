@@ -53,6 +53,10 @@ pub fn swiglu<B: Backend, const D: usize>(gate: Tensor<B, D>, up: Tensor<B, D>) 
         Ok(y) => return y,
         Err(inputs) => inputs,
     };
+    #[cfg(feature = "cube")]
+    if let Some(y) = super::cube::swiglu(&gate, &up) {
+        return y;
+    }
     composed::silu(gate) * up
 }
 

@@ -67,8 +67,9 @@ impl<B: Backend> Block<B> {
     /// - x: `[batch, tokens, hidden]`
     /// - output: `[batch, tokens, hidden]`
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        let x = x.clone() + self.attn.forward(self.norm_1.forward(x));
-        x.clone() + self.mlp.forward(self.norm_2.forward(x))
+        let mixed = self.attn.forward(self.norm_1.forward(x.clone()));
+        let [x, normed] = self.norm_2.forward_sum(x, mixed);
+        x + self.mlp.forward(normed)
     }
 }
 

@@ -1,7 +1,7 @@
 //! `anyref demo`: bundled scenes with a question of every kind, answered and drawn.
 
-mod files;
-mod report;
+pub(super) mod files;
+pub(super) mod report;
 
 use std::path::Path;
 use std::time::Instant;
@@ -98,7 +98,8 @@ fn answer_task(
     Ok((done, tile))
 }
 
-fn ask(
+/// Asks a question of a kind.
+pub(super) fn ask(
     engine: &dyn Engine,
     picture: &EncodedPicture,
     kind: Kind,
@@ -111,7 +112,7 @@ fn ask(
 }
 
 /// Question with its references read from the bundled files.
-fn question(task: &DemoTask) -> Result<Prompt> {
+pub(super) fn question(task: &DemoTask) -> Result<Prompt> {
     let references = task.references.iter().map(|reference| {
         Ok(match reference {
             DemoReference::Box(corners) => Reference::Box(*corners),

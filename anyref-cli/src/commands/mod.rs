@@ -23,6 +23,7 @@ mod sounds;
 mod tensors;
 #[cfg(feature = "train")]
 mod train;
+mod warm_up;
 
 use anyhow::{Result, bail};
 use anyref_core::OnDevice;
@@ -46,6 +47,7 @@ pub fn run(common: &Common, command: &Command) -> Result<()> {
         Command::Score(arguments) => score::run(common, arguments),
         Command::Completions(arguments) => completions::run(arguments.shell),
         Command::Manual(arguments) => manual::run(arguments),
+        Command::WarmUp => warm_up::run(common),
         #[cfg(feature = "serve")]
         Command::Serve(arguments) => serve::run(common, arguments),
         #[cfg(feature = "train")]

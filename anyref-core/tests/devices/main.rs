@@ -5,6 +5,10 @@
 ))]
 #![recursion_limit = "256"]
 
+#[cfg(feature = "vulkan")]
+mod counting;
+#[cfg(feature = "vulkan")]
+mod launches;
 mod published;
 
 use std::ops::ControlFlow;
@@ -110,8 +114,8 @@ fn difference<B: Backend, const D: usize>(found: Tensor<B, D>, expected: Tensor<
 /// Covers inner dimensions of every number of steps, including odd ones, and shapes that use
 /// double-buffered kernels.
 fn products_are_right_for_every_inner_dimension<B: Backend>(most: f32) {
-    for inner in [4, 8, 12, 24, 40, 48, 136] {
-        for [rows, columns] in [[6, 576], [576, 6]] {
+    for inner in [1, 2, 3, 4, 8, 12, 24, 40, 48, 136] {
+        for [rows, columns] in [[6, 576], [576, 6], [3, 1024], [4, 1024]] {
             let (lhs, rhs) = (normal([8, rows, inner]), normal([8, columns, inner]));
             let found = matmul(on::<B, 3>(&lhs), on(&rhs).swap_dims(1, 2));
             let error = difference(found, matmul(lhs, rhs.swap_dims(1, 2)));

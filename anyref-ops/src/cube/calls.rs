@@ -10,6 +10,7 @@ use super::norm::Norm;
 use super::operation::exactly;
 use super::registry::kernels;
 use super::rotary::Rotary;
+use super::swiglu::SwiGlu;
 
 /// Parameters of a normalisation.
 #[derive(Debug, Clone)]
@@ -101,6 +102,23 @@ pub(crate) fn rotate<B: Backend>(
     let inputs = [query, key, cos, sin].map(|x| x.clone().into());
     let outputs = (kernels.rotary)(Rotary, inputs.into());
     Some(exactly::<_, 2>(outputs).map(floats::<B, 4>))
+}
+
+/// Computes `silu(gate) · up`; `None` without kernels.
+///
+/// # Shapes
+/// - gate, up and output: the same
+pub(crate) fn swiglu<B: Backend, const D: usize>(
+    gate: &Tensor<B, D>,
+    up: &Tensor<B, D>,
+) -> Option<Tensor<B, D>> {
+    let kernels = kernels::<B>()?;
+    if gate.dims() != up.dims() || gate.dtype() != up.dtype() {
+        return None;
+    }
+    let inputs = [gate, up].map(|x| x.clone().into());
+    let [output] = exactly((kernels.swiglu)(SwiGlu, inputs.into()));
+    Some(floats::<B, D>(output))
 }
 
 /// Weight and bias of a product.

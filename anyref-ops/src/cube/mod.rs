@@ -10,6 +10,7 @@
 //!   these backends too.
 //! * [`norm`]: a normalisation in one launch, with the residual sum before it.
 //! * [`rotary`]: queries and keys rotated in one launch.
+//! * [`swiglu`]: the gated activation of an MLP.
 //! * [`gemv`]: products of a few rows and several weights in one launch.
 //! * [`few_queries`]: attention of a few queries in one launch.
 
@@ -26,12 +27,13 @@ mod operation;
 mod reduce;
 mod registry;
 mod rotary;
+mod swiglu;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use blocks::{BlockForms, block_forms};
 pub(crate) use calls::{
     DenseProduct, FewQueriesInput, NormParameters, add_norm, attend, gated_product, norm, rotate,
-    three_products,
+    swiglu, three_products,
 };
 pub use gpu_backends::{GpuBackendVisitor, visit_gpu_backends};

@@ -13,6 +13,7 @@ use super::gemv::Gemv;
 use super::gpu_backends::{GpuBackendVisitor, visit_gpu_backends};
 use super::norm::Norm;
 use super::rotary::Rotary;
+use super::swiglu::SwiGlu;
 use crate::dispatch::Forms;
 
 /// Function that runs operation `O` on backend `B`.
@@ -22,6 +23,7 @@ pub(crate) type Kernel<B, O> = fn(O, Vec<Input<B>>) -> Vec<FloatTensor<B>>;
 pub(crate) struct Kernels<B: Backend> {
     pub(crate) norm: Kernel<B, Norm>,
     pub(crate) rotary: Kernel<B, Rotary>,
+    pub(crate) swiglu: Kernel<B, SwiGlu>,
     pub(crate) gemv: Kernel<B, Gemv>,
     pub(crate) few_queries: Kernel<B, FewQueries>,
 }
@@ -54,6 +56,7 @@ impl GpuBackendVisitor for Adding {
             forms.insert::<B, Kernels<B>>(Kernels {
                 norm: B::run,
                 rotary: B::run,
+                swiglu: B::run,
                 gemv: B::run,
                 few_queries: B::run,
             });

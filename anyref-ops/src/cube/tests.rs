@@ -5,7 +5,7 @@ use burn::tensor::{Bool, DType, Tensor, TensorData};
 
 use super::calls::{
     DenseProduct, FewQueriesInput, NormParameters, add_norm, attend, gated_product, norm, rotate,
-    three_products,
+    swiglu, three_products,
 };
 use crate::blocks::random::random_bytes;
 
@@ -158,6 +158,25 @@ fn rotations_are_their_definition<B: Backend>() {
                 assert_near(&case, found_query, &of(&query, heads), allowed(dtype));
                 assert_near(&case, found_key, &of(&key, kv_heads), allowed(dtype));
             }
+        });
+    }
+}
+
+/// One value, and numbers of them that are and are not whole vectors.
+fn gated_activations_are_their_definition<B: Backend>() {
+    for shape in [[1, 1], [3, 7], [5, 256], [2, 1000]] {
+        each_type::<B>(|dtype| {
+            let count = shape[0] * shape[1];
+            let (gate, up) = (numbers(count, 1), numbers(count, 2));
+            let found = swiglu(
+                &tensor::<B, 2>(&gate, shape, dtype),
+                &tensor(&up, shape, dtype),
+            );
+            let expected = gate.iter().zip(&up);
+            let expected = expected.map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up);
+            let expected: Vec<f64> = expected.collect();
+            let case = format!("{shape:?} {dtype:?}");
+            assert_near(&case, found.expect("a kernel"), &expected, allowed(dtype));
         });
     }
 }
@@ -390,6 +409,11 @@ macro_rules! backend {
             #[test]
             fn rotations_are_their_definition() {
                 super::rotations_are_their_definition::<B>();
+            }
+
+            #[test]
+            fn gated_activations_are_their_definition() {
+                super::gated_activations_are_their_definition::<B>();
             }
 
             #[test]

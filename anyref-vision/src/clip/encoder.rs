@@ -122,8 +122,10 @@ impl<B: Backend> ClipEncoderLayer<B> {
     /// # Panics
     /// When `tokens`, the number of tokens of each picture, is 0 or does not divide the rows.
     pub fn forward(&self, x: Tensor<B, 2>, tokens: usize) -> Tensor<B, 2> {
-        let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x), tokens);
-        x.clone() + self.mlp.forward(self.layer_norm2.forward(x))
+        let normed = self.layer_norm1.forward(x.clone());
+        let mixed = self.self_attn.forward(normed, tokens);
+        let [x, normed] = self.layer_norm2.forward_sum(x, mixed);
+        x + self.mlp.forward(normed)
     }
 }
 

@@ -119,8 +119,9 @@ impl<B: Backend> InternVisionEncoderLayer<B> {
     /// When `tokens`, the number of tokens of each tile, is 0 or does not divide the rows.
     pub fn forward(&self, x: Tensor<B, 2>, tokens: usize) -> Tensor<B, 2> {
         let attended = self.attn.forward(self.norm1.forward(x.clone()), tokens);
-        let x = x + attended * self.ls1.val().unsqueeze();
-        let expanded = self.mlp.forward(self.norm2.forward(x.clone()));
+        let scaled = attended * self.ls1.val().unsqueeze();
+        let [x, normed] = self.norm2.forward_sum(x, scaled);
+        let expanded = self.mlp.forward(normed);
         x + expanded * self.ls2.val().unsqueeze()
     }
 }

@@ -75,8 +75,9 @@ impl<B: Backend> SamVisionLayer<B> {
         } else {
             self.attn.forward(normed)
         };
-        let x = (x + mixed).reshape([batch * height * width, hidden]);
-        let x = x.clone() + self.mlp.forward(self.layer_norm2.forward(x));
+        let rows = |x: Tensor<B, 4>| x.reshape([batch * height * width, hidden]);
+        let [x, normed] = self.layer_norm2.forward_sum(rows(x), rows(mixed));
+        let x = x + self.mlp.forward(normed);
         x.reshape([batch, height, width, hidden])
     }
 }

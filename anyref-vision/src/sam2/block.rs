@@ -92,10 +92,10 @@ impl<B: Backend> MultiScaleBlock<B> {
                 after.merge(mixed)
             }
         };
-        let x = residual + mixed;
-        let [batch, height, width, dim] = x.dims();
-        let x = x.reshape([batch * height * width, dim]);
-        let x = x.clone() + self.mlp.forward(self.layer_norm2.forward(x));
+        let [batch, height, width, dim] = mixed.dims();
+        let rows = |x: Tensor<B, 4>| x.reshape([batch * height * width, dim]);
+        let [x, normed] = self.layer_norm2.forward_sum(rows(residual), rows(mixed));
+        let x = x + self.mlp.forward(normed);
         x.reshape([batch, height, width, dim])
     }
 

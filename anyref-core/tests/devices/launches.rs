@@ -1,0 +1,124 @@
+//! Kernels that parts of a model launch on a GPU, counted by CubeCL's log. Numbers do not depend on
+//! sizes, as long as the same kernels serve them: widths here are those for which products need no
+//! padding, as in published models.
+
+use anyref_core::{AnyRefConfig, AnyRefModel};
+use anyref_llm::LlamaInput;
+use anyref_weights::with_stored_layout;
+use burn::backend::Vulkan;
+use burn::tensor::backend::Backend;
+use burn::tensor::{Distribution, Int, Tensor, TensorData};
+
+use crate::counting::{self, launches};
+
+type B = Vulkan;
+
+fn normal<const D: usize>(shape: [usize; D]) -> Tensor<B, D> {
+    Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Default::default())
+}
+
+/// Asserts that a part launches no more than some kernels, and prints which.
+fn at_most(most: usize, part: &str, run: impl FnMut()) {
+    let launched = launches::<B>(run);
+    println!("{part}: {}, at most {most}", launched.len());
+    for (name, count) in counting::by_name(&launched) {
+        println!("  {count:4} {name}");
+    }
+    if std::env::var_os("COUNT_ALL").is_none() {
+        assert!(
+            launched.len() <= most,
+            "{part}: {} > {most}",
+            launched.len()
+        );
+    }
+}
+
+/// Reads the value of a part, so that it is computed.
+fn compute<const D: usize>(tensor: Tensor<B, D>) {
+    drop(tensor);
+    B::sync(&Default::default()).expect("a device");
+}
+
+/// Configuration of the shipped model with wider layers, two of each part.
+fn config() -> AnyRefConfig {
+    let nano = include_str!("../../../assets/nano/config.json");
+    let mut config: serde_json::Value = serde_json::from_str(nano).expect("JSON");
+    for (part, fields) in [
+        (
+            "vision_tower",
+            ["hidden_size", "intermediate_size", "num_hidden_layers"],
+        ),
+        (
+            "image_encoder",
+            ["hidden_size", "mlp_dim", "num_hidden_layers"],
+        ),
+        (
+            "llm",
+            ["hidden_size", "intermediate_size", "num_hidden_layers"],
+        ),
+    ] {
+        for (field, value) in fields.into_iter().zip([256, 1024, 2]) {
+            config[part][field] = value.into();
+        }
+    }
+    // The first layer has windows, the second none.
+    config["image_encoder"]["global_attn_indexes"] = serde_json::json!([1]);
+    // The last layer of the tower is not used.
+    config["vision_tower"]["num_hidden_layers"] = 3.into();
+    config["llm"]["num_attention_heads"] = 2.into();
+    config["llm"]["num_key_value_heads"] = 2.into();
+    config["prompt_encoder"]["embed_dim"] = 256.into();
+    config["image_encoder"]["output_channels"] = 256.into();
+    config["mask_decoder"]["transformer_dim"] = 256.into();
+    config["mask_decoder"]["mlp_dim"] = 2048.into();
+    config["mask_decoder"]["iou_head_hidden_dim"] = 256.into();
+    serde_json::from_value(config).expect("a configuration")
+}
+
+#[test]
+#[ignore = "run alone: it counts all launches of the process"]
+fn parts_launch_few_kernels() {
+    counting::start();
+    let device = Default::default();
+    let model: AnyRefModel<B> = with_stored_layout(config().init(&device));
+
+    let layers = 2;
+    let pixels = normal([1, 3, 192, 192]);
+    at_most(12 * layers, "CLIP, a picture", || {
+        compute(model.picture_features(pixels.clone()).tokens);
+    });
+
+    let pixels = normal([1, 3, 256, 256]);
+    at_most(20 * layers, "SAM, a picture", || {
+        compute(model.mask_branch().image_encoder.forward(pixels.clone()));
+    });
+
+    let llama = &model.llm;
+    let prompt = normal([1, 40, 256]);
+    at_most(14 * layers, "LLaMA, a prompt of 40", || {
+        let mut cache = llama.new_cache();
+        let input = LlamaInput::new(prompt.clone());
+        compute(llama.forward(input, Some(&mut cache)).hidden);
+    });
+
+    let mut cache = llama.new_cache();
+    let input = LlamaInput::new(prompt.clone());
+    compute(llama.forward(input, Some(&mut cache)).hidden);
+    at_most(12 * layers + 12, "LLaMA, a token", || {
+        let ids = TensorData::new(vec![7i64], [1, 1]);
+        let ids = Tensor::<B, 2, Int>::from_data(ids, &device);
+        let input = LlamaInput::new(llama.embed(ids));
+        let hidden = llama.forward(input, Some(&mut cache)).hidden;
+        let chosen = llama.logits(hidden).argmax(2);
+        let _ = chosen.into_data();
+    });
+
+    let embeddings = normal([1, 256, 32, 32]);
+    for objects in [1, 16] {
+        let prompts = normal([objects, 256]);
+        at_most(200, &format!("mask decoder, {objects} objects"), || {
+            let masks = model.decode_masks(embeddings.clone(), prompts.clone());
+            compute(masks.low_res_masks);
+        });
+    }
+}
