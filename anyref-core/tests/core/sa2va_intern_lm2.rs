@@ -1,6 +1,7 @@
 //! A Sa2VA over InternLM 2, in the layout of Sa2VA-8B, beside a composition of transformers'
 //! InternVL, LLaMA and SAM 2 (`fixtures/export_sa2va_intern_lm2.py`).
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow::Continue;
 use std::path::Path;
@@ -22,6 +23,7 @@ const ANSWER: &str = "<obj> and <obj>.";
 const REGION: [f32; 4] = [10.0, 5.0, 58.0, 38.0];
 const CONFIG: &str = "config.json";
 const FIRST: &str = "model-00001-of-00002.safetensors";
+const SECOND: &str = "model-00002-of-00002.safetensors";
 
 /// The folder, with InternViT and SAM 2 of `sa2va/` in its second shard.
 fn folder() -> TempDir {
@@ -32,8 +34,16 @@ fn folder() -> TempDir {
         .tensors()
         .filter(|entry| parts.iter().any(|part| entry.name.starts_with(part)))
         .map(|entry| OutputTensor::from_entry(&entry.name, entry, None));
-    let path = folder.path().join("model-00002-of-00002.safetensors");
-    write_checkpoint(path, kept.collect(), &SaveOptions::default()).unwrap();
+    let second = folder.path().join(SECOND);
+    write_checkpoint(&second, kept.collect(), &SaveOptions::default()).unwrap();
+    let places = [FIRST, SECOND].map(|shard| {
+        let shard_tensors = Checkpoint::open(folder.path().join(shard)).unwrap();
+        let names = shard_tensors.tensors().map(|entry| entry.name.clone());
+        names.map(|name| (name, shard)).collect::<Vec<_>>()
+    });
+    let places: BTreeMap<String, &str> = places.into_iter().flatten().collect();
+    let index = serde_json::json!({ "weight_map": places }).to_string();
+    fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
     folder
 }
 
