@@ -52,7 +52,8 @@ const SA2VA_4B_LICENCE: &str = "code Apache-2.0; weights derive from InternVL 2.
     licence, non-commercial) and SAM 2 (Apache-2.0); see the model's card";
 
 /// Licence of Sa2VA-8B, whose language model has another one.
-const SA2VA_8B_LICENCE: &str = "code Apache-2.0; weights derive from InternVL 2.5 (MIT), InternLM2.5-7B (free for academic     use, commercial use on application) and SAM 2 (Apache-2.0); see the model's card";
+const SA2VA_8B_LICENCE: &str = "code Apache-2.0; weights derive from InternVL 2.5 (MIT), InternLM2.5-7B (free for academic \
+    use, commercial use on application) and SAM 2 (Apache-2.0); see the model's card";
 
 const SA2VA_CHECKED: &str = "picture and question to answer, words for a box, and masks on small random weights in the \
     published layout, against transformers' InternVL, Qwen 2 and SAM 2";

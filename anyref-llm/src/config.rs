@@ -1,4 +1,5 @@
-//! Size and variant of a LLaMA, a Qwen 2 or 3, or an InternLM 2, with the fields of Hugging Face's `config.json`.
+//! Size and variant of a LLaMA, a Qwen 2 or 3, or an InternLM 2, with the fields of Hugging Face's
+//! `config.json`.
 
 use std::path::Path;
 
@@ -171,8 +172,8 @@ impl LlamaConfig {
 
     /// Parses and checks the text of a `config.json`. With the `model_type` `qwen2` the projections
     /// of queries, keys and values have biases; with `qwen3` queries and keys are normalised, and
-    /// heads are 128 wide unless stated; with `internlm2` the field `bias`, by default on, is that of
-    /// all four projections.
+    /// heads are 128 wide unless stated; with `internlm2` the field `bias`, by default on, adds
+    /// biases to all four projections.
     ///
     /// # Errors
     /// When the text is not JSON, a field is of another type, or the configuration is not

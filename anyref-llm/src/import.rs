@@ -18,8 +18,8 @@ pub const LLAMA: &[Rename] = &[
     ),
 ];
 
-/// Rename rules, to be applied in order, from an `InternLM2ForCausalLM` (or the language model in an
-/// InternVL over it) to parameter names, for a checkpoint with queries, keys and values
+/// Rename rules, to be applied in order, from an `InternLM2ForCausalLM` (or the language model in
+/// an InternVL over it) to parameter names, for a checkpoint with queries, keys and values
 /// [apart](crate::intern_lm2_checkpoint).
 pub const INTERN_LM2: &[Rename] = &[
     (r"^language_model\.", ""),

@@ -57,8 +57,8 @@ impl LlamaConfig {
     /// tensors.
     ///
     /// # Errors
-    /// When the architecture is not `llama`, `qwen2` or `qwen3`, a key is missing or of another type,
-    /// or the configuration is not supported.
+    /// When the architecture is not `llama`, `qwen2` or `qwen3`, a key is missing or of another
+    /// type, or the configuration is not supported.
     pub fn from_gguf(metadata: &GgufMetadata, checkpoint: &Checkpoint) -> Result<Self> {
         let path = checkpoint.path();
         let architecture = Architecture::read(path, metadata)?;

@@ -14,7 +14,7 @@ pub(in crate::tokenizer) struct NamedToken<'a> {
     pub(in crate::tokenizer) special: bool,
 }
 
-/// Whether a piece stands for nothing until it is named.
+/// Returns whether a piece stands for nothing until it is named.
 pub(super) fn is_spare(text: &str) -> bool {
     text.starts_with(SPARE)
 }
