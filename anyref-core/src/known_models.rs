@@ -228,8 +228,8 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
     KnownModel {
         name: "Sa2VA-8B",
         location: "hf://ByteDance/Sa2VA-8B",
-        download: 16_630_000_000,
-        memory: 18_000_000_000,
+        download: 16_640_000_000,
+        memory: 18_600_000_000,
         licence: SA2VA_8B_LICENCE,
         checked: SA2VA_8B_CHECKED,
         ..SA2VA_1B
@@ -238,14 +238,14 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         name: "Sa2VA-InternVL3-8B",
         location: "hf://ByteDance/Sa2VA-InternVL3-8B",
         download: 16_370_000_000,
-        memory: 17_600_000_000,
+        memory: 17_700_000_000,
         ..SA2VA_1B
     },
     KnownModel {
         name: "Sa2VA-InternVL3-14B",
         location: "hf://ByteDance/Sa2VA-InternVL3-14B",
-        download: 30_750_000_000,
-        memory: 32_500_000_000,
+        download: 30_740_000_000,
+        memory: 33_200_000_000,
         ..SA2VA_1B
     },
     GLAMM,

@@ -255,7 +255,7 @@ fn a_published_model_answers() {
 
 #[test]
 fn hugging_faces_names_give_the_same_scores() {
-    for name in ["llama", "qwen2", "qwen3"] {
+    for name in ["llama", "qwen2"] {
         let (config, checkpoint) = hugging_face_checkpoint(path(name)).unwrap();
         let mut model = config.init::<TestBackend>(&Default::default());
         let options =
@@ -269,4 +269,22 @@ fn hugging_faces_names_give_the_same_scores() {
     }
     let error = hugging_face_checkpoint(path("llama3")).unwrap_err();
     assert!(error.to_string().contains("rotary"), "{error}");
+}
+
+#[test]
+fn hugging_faces_names_have_the_norms_of_a_qwen_3() {
+    let (config, checkpoint) = hugging_face_checkpoint(path("qwen3")).unwrap();
+    assert!(config.qk_norm);
+    let mut model = config.init::<TestBackend>(&Default::default());
+    let options = anyref_weights::LoadOptions::default().with_renames(anyref_llm::import::LLAMA);
+    anyref_weights::load_module(&mut model, &checkpoint, &options).unwrap();
+    let tokens: &[i64] = &[5, 7, 250, 31, 8, 100];
+    // With gradients, values in blocks are multiplied as floats.
+    let learning = load_gguf::<TestAutodiff>(path("qwen3"), &Default::default()).unwrap();
+    let input = LlamaInput::new(learning.embed(ids(&[tokens])));
+    let hidden = learning.forward(input, None).hidden;
+    let expected: Tensor<TestAutodiff, 2> = learning.logits(hidden).squeeze_dim(0);
+    let error = scores(&model, tokens) - expected.inner();
+    let error = error.abs().max().into_scalar();
+    assert!(error < 1e-4, "{error}");
 }
