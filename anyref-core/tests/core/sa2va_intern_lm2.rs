@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::common::TestBackend;
 use crate::parts::{copied, load, published};
-use crate::sa2va_whole::{dog, shown};
+use crate::sa2va_whole::{dog, sa2va, shown};
 
 const ANSWER: &str = "<obj> and <obj>.";
 const REGION: [f32; 4] = [10.0, 5.0, 58.0, 38.0];
@@ -186,6 +186,45 @@ fn it_is_written_and_read_as_a_model_folder() {
         assert_eq!(answer.raw, ANSWER);
         assert_masks(&answer, &opened());
     }
+}
+
+/// Both templates write the same, but only one of the tokenizers has a token to begin with.
+#[test]
+fn another_template_keeps_what_the_tokenizer_begins_with() {
+    let folder = folder();
+    for (mut anyref, other, begins) in [
+        (model(folder.path()), Template::QwenChat, true),
+        (sa2va(), Template::Internlm2Chat, false),
+    ] {
+        anyref.set_template(other).unwrap();
+        assert_eq!(anyref.config.prompts.begins(), begins);
+        assert_eq!(anyref.config.prompts.begins_sequences, Some(begins));
+        let picture = anyref.picture(&shown()).unwrap();
+        assert_eq!(anyref.segment(&picture, &dog()).unwrap().raw, ANSWER);
+    }
+}
+
+/// Names of a Qwen 3 inside a Sa2VA are those of a Qwen 2, with norms and without biases.
+#[test]
+fn a_qwen_3_is_found_by_its_config() {
+    let folder = copied("sa2va");
+    change(&folder, CONFIG, "Qwen2ForCausalLM", "Qwen3ForCausalLM");
+    let (from, to) = (
+        "\"model_type\": \"qwen2\"",
+        "\"model_type\": \"qwen3\", \"head_dim\": 4",
+    );
+    change(&folder, CONFIG, from, to);
+    let (published, parts) = parts(folder.path());
+    assert_eq!(parts.family, LanguageFamily::Qwen3);
+    assert!(parts.llm.qk_norm && !parts.begins_sequences);
+    let reports = compare::<TestBackend>(&published, None, &Default::default()).unwrap();
+    let (part, report) = &reports[0];
+    assert_eq!((*part, report.missing.len()), ("language model", 4));
+    let norm = |name: &String| name.ends_with("q_norm.weight") || name.ends_with("k_norm.weight");
+    assert!(report.missing.iter().all(norm), "{report}");
+    let biases = report.unexpected.iter();
+    assert!(biases.clone().all(|one| one.name.ends_with("_proj.bias")));
+    assert_eq!(biases.count(), 6);
 }
 
 /// Changes a text in a file of the folder.
