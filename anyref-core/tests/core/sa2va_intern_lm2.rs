@@ -301,7 +301,7 @@ fn configs_and_weights_that_do_not_fit_are_refused_by_one_line() {
     let cut =
         whole.tensors().map(
             |entry| match entry.name.ends_with("layers.1.attention.wqkv.weight") {
-                true => OutputTensor::of_rows(&entry.name, entry, vec![0..36]),
+                true => OutputTensor::of_rows(&entry.name, entry, vec![0..20, 20..36]),
                 false => OutputTensor::from_entry(&entry.name, entry, None),
             },
         );
