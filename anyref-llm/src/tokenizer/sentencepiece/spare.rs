@@ -20,7 +20,8 @@ pub(super) fn is_spare(text: &str) -> bool {
 }
 
 /// Puts tokens in the places of the spare pieces with their ids, as transformers' slow tokenizers
-/// do. Other tokens are left alone.
+/// and InternLM 2's converter do (`InternLM2Converter` in `tokenization_internlm2_fast.py`). Other
+/// tokens are left alone.
 pub(super) fn name<'a>(model: &mut Model<'a>, named: impl Iterator<Item = NamedToken<'a>>) {
     for token in named.filter(|token| !token.text.is_empty()) {
         let piece = usize::try_from(token.id)
