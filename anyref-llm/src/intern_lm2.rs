@@ -1,9 +1,9 @@
 //! InternLM 2's layout, in which one matrix of a layer holds queries, keys and values.
 //!
-//! Its rows are in groups: the heads of queries that share a head of keys, that head, and the head
-//! of values (`wqkv` in `modeling_internlm2.py`, `(kv_heads, heads / kv_heads + 2, head_dim)`). All
-//! else is a LLaMA by other names, for which [`import::INTERN_LM2`](crate::import::INTERN_LM2) has
-//! the rules.
+//! Rows of this matrix are in groups: the heads of queries that share a head of keys, that head, and
+//! the head of values (`wqkv` in `modeling_internlm2.py`, `(kv_heads, heads / kv_heads + 2,
+//! head_dim)`). All else is a LLaMA by other names, for which
+//! [`import::INTERN_LM2`](crate::import::INTERN_LM2) has the rules.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
