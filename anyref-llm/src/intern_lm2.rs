@@ -1,6 +1,6 @@
 //! InternLM 2's layout, in which one matrix of a layer holds queries, keys and values.
 //!
-//! Rows of this matrix are in groups: the heads of queries that share a head of keys, that head, and
+//! Rows of it are in groups: the heads of queries that share a head of keys, that head, and
 //! the head of values (`wqkv` in `modeling_internlm2.py`, `(kv_heads, heads / kv_heads + 2,
 //! head_dim)`). All else is a LLaMA by other names, for which
 //! [`import::INTERN_LM2`](crate::import::INTERN_LM2) has the rules.
