@@ -84,15 +84,18 @@ impl<B: Backend> AnyRef<B> {
         })
     }
 
-    /// Sets the conversation template.
+    /// Sets the conversation template. The begin-of-sequence token, which is the tokenizer's, stays
+    /// before conversations or not.
     ///
     /// # Errors
     /// When the tokenizer lacks a token that the template needs.
     pub fn set_template(&mut self, template: Template) -> Result<()> {
+        let begins = self.config.prompts.begins();
         let prompts = PromptConfig {
             template,
             ..self.config.prompts.clone()
-        };
+        }
+        .with_begins_sequences(begins);
         let masks = self.config.makes_masks();
         self.special = SpecialTokens::for_prompts(&self.tokenizer, &prompts, masks)?;
         self.generation.stop_tokens = self.special.stops(&self.tokenizer, &prompts);

@@ -505,6 +505,7 @@ mod tests {
             "lisa-13b",
             "llava-7b",
             "sa2va-1b",
+            "sa2va-8b",
             "glamm-7b",
             "tiny",
         ] {

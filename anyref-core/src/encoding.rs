@@ -257,7 +257,7 @@ impl<B: Backend> AnyRef<B> {
     /// the question, and the rest. Texts before and after a picture without markers are encoded
     /// each by itself, as LLaVA's `tokenizer_image_token` does.
     fn split_after_picture(&self, prompt: &str) -> Result<(Vec<u32>, Vec<u32>)> {
-        let begins = self.config.prompts.template.begins_sequences();
+        let begins = self.config.prompts.begins();
         let Some(image_end) = self.special_tokens().image_end else {
             let (before, after) = prompt.split_once(IMAGE_PLACE).unwrap_or((prompt, ""));
             let after = match after.is_empty() {

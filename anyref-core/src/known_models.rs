@@ -51,8 +51,14 @@ const SA2VA_LICENCE: &str = "code Apache-2.0; weights derive from InternVL (MIT)
 const SA2VA_4B_LICENCE: &str = "code Apache-2.0; weights derive from InternVL 2.5 (MIT), Qwen2.5-3B (Qwen's research \
     licence, non-commercial) and SAM 2 (Apache-2.0); see the model's card";
 
+/// Licence of Sa2VA-8B, whose language model has another one.
+const SA2VA_8B_LICENCE: &str = "code Apache-2.0; weights derive from InternVL 2.5 (MIT), InternLM2.5-7B (free for academic \
+    use, commercial use on application) and SAM 2 (Apache-2.0); see the model's card";
+
 const SA2VA_CHECKED: &str = "picture and question to answer, words for a box, and masks on small random weights in the \
     published layout, against transformers' InternVL, Qwen 2 and SAM 2";
+const SA2VA_8B_CHECKED: &str = "picture and question to answer, words for a box, and masks on small random weights in the \
+    published layout, against transformers' InternVL and SAM 2, and its LLaMA with InternLM 2's rows";
 const LISA_CHECKED: &str = "question to logits, answer and masks on small random weights in the published \
     layout, against the published formulas";
 const SAM_CHECKED: &str = "image encoder and mask decoder in full size with random weights, against \
@@ -217,6 +223,29 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         download: 7_880_000_000,
         memory: 8_900_000_000,
         licence: SA2VA_4B_LICENCE,
+        ..SA2VA_1B
+    },
+    KnownModel {
+        name: "Sa2VA-8B",
+        location: "hf://ByteDance/Sa2VA-8B",
+        download: 16_640_000_000,
+        memory: 18_600_000_000,
+        licence: SA2VA_8B_LICENCE,
+        checked: SA2VA_8B_CHECKED,
+        ..SA2VA_1B
+    },
+    KnownModel {
+        name: "Sa2VA-InternVL3-8B",
+        location: "hf://ByteDance/Sa2VA-InternVL3-8B",
+        download: 16_370_000_000,
+        memory: 17_700_000_000,
+        ..SA2VA_1B
+    },
+    KnownModel {
+        name: "Sa2VA-InternVL3-14B",
+        location: "hf://ByteDance/Sa2VA-InternVL3-14B",
+        download: 30_740_000_000,
+        memory: 33_200_000_000,
         ..SA2VA_1B
     },
     GLAMM,

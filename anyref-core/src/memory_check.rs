@@ -163,6 +163,11 @@ mod tests {
         }
     }
 
+    fn with_kv_heads(kv_heads: usize, mut config: AnyRefConfig) -> AnyRefConfig {
+        config.llm.num_key_value_heads = Some(kv_heads);
+        config
+    }
+
     /// Published model, described by the shapes of its tensors: CLIP in f32, the rest in bf16.
     struct Published {
         config: AnyRefConfig,
@@ -287,6 +292,15 @@ mod tests {
             ("Sa2VA-1B", AnyRefConfig::sa2va_1b()),
             ("Sa2VA-InternVL3-2B", sa2va(1536, 28, 12, 8960)),
             ("Sa2VA-4B", sa2va(2048, 36, 16, 11_008)),
+            ("Sa2VA-8B", AnyRefConfig::sa2va_8b()),
+            (
+                "Sa2VA-InternVL3-8B",
+                with_kv_heads(4, sa2va(3584, 28, 28, 18_944)),
+            ),
+            (
+                "Sa2VA-InternVL3-14B",
+                with_kv_heads(8, sa2va(5120, 48, 40, 13_824)),
+            ),
             ("GLaMM-FullScope", AnyRefConfig::glamm_7b()),
             ("GLaMM-RegCap-VG", AnyRefConfig::glamm_7b()),
         ] {

@@ -2,7 +2,7 @@
 
 use anyref_audio::{AudioPreprocessorConfig, ImageBindAudioConfig};
 use anyref_decoder::{MaskDecoderConfig, PromptEncoderConfig};
-use anyref_llm::{LlamaConfig, LoraConfig};
+use anyref_llm::{LlamaConfig, LoraConfig, RopeScaling};
 use anyref_vision::clip::ClipVisionConfig;
 use anyref_vision::internvit::{InternVisionConfig, PixelShuffle, PixelShuffleVersion};
 use anyref_vision::preprocess::ClipResize;
@@ -149,6 +149,29 @@ impl AnyRefConfig {
             candidates: CandidateConfig::default(),
             max_history_turns: None,
             prompts: PromptConfig::sa2va(Template::QwenChat),
+        }
+    }
+
+    /// Sa2VA-8B: Sa2VA-1B with InternLM2.5-7B in the place of Qwen 2.5 (sizes of InternVL2.5-8B's
+    /// `llm_config`, with Sa2VA's five tokens).
+    pub fn sa2va_8b() -> Self {
+        Self {
+            name: "sa2va-8b".into(),
+            llm: LlamaConfig {
+                vocab_size: 92_558,
+                hidden_size: 4096,
+                intermediate_size: 14_336,
+                num_hidden_layers: 32,
+                num_attention_heads: 32,
+                num_key_value_heads: Some(8),
+                max_position_embeddings: 32_768,
+                rms_norm_eps: 1e-5,
+                rope_theta: 1_000_000.0,
+                rope_scaling: Some(RopeScaling::dynamic(2.0)),
+                ..LlamaConfig::default()
+            },
+            prompts: PromptConfig::sa2va(Template::Internlm2Chat),
+            ..Self::sa2va_1b()
         }
     }
 
@@ -320,6 +343,7 @@ impl AnyRefConfig {
             "lisa-13b" => Some(Self::lisa_13b()),
             "llava-7b" => Some(Self::llava_7b()),
             "sa2va-1b" => Some(Self::sa2va_1b()),
+            "sa2va-8b" => Some(Self::sa2va_8b()),
             "glamm-7b" => Some(Self::glamm_7b()),
             "tiny" => Some(Self::tiny()),
             _ => None,

@@ -109,9 +109,12 @@ impl Template {
         }
     }
 
-    /// Whether the token that begins a sequence stands before it.
+    /// Whether the token that begins a sequence stands before it, unless a model says otherwise.
     pub fn begins_sequences(self) -> bool {
-        matches!(self, Self::LlavaV1 | Self::LlavaLlama2)
+        match self {
+            Self::LlavaV1 | Self::LlavaLlama2 | Self::Internlm2Chat => true,
+            Self::QwenChat | Self::Phi3Chat => false,
+        }
     }
 
     fn is_default(&self) -> bool {
@@ -174,6 +177,10 @@ pub struct PromptConfig {
     /// Conversation template.
     #[serde(skip_serializing_if = "Template::is_default")]
     pub template: Template,
+    /// Begin-of-sequence token before a conversation, of a model whose tokenizer differs in this
+    /// from others of its template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begins_sequences: Option<bool>,
     /// Markers and words around the picture.
     #[serde(skip_serializing_if = "PictureMarkers::is_default")]
     pub picture_markers: PictureMarkers,
@@ -196,6 +203,7 @@ impl Default for PromptConfig {
                 ReferenceKind::Audio,
             ],
             template: Template::default(),
+            begins_sequences: None,
             picture_markers: PictureMarkers::default(),
             regions: RegionForm::default(),
             phrases: false,
@@ -243,6 +251,21 @@ impl PromptConfig {
             phrases: true,
             ..Self::default()
         }
+    }
+
+    /// Sets whether the begin-of-sequence token stands before a conversation.
+    pub(crate) fn with_begins_sequences(self, begins: bool) -> Self {
+        let other = begins != self.template.begins_sequences();
+        Self {
+            begins_sequences: other.then_some(begins),
+            ..self
+        }
+    }
+
+    /// Returns whether the begin-of-sequence token stands before a conversation.
+    pub fn begins(&self) -> bool {
+        let usual = || self.template.begins_sequences();
+        self.begins_sequences.unwrap_or_else(usual)
     }
 
     /// First question of a conversation as the model reads it: the picture's place, the sentence

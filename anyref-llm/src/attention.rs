@@ -1,5 +1,6 @@
 //! Causal self-attention with rotary positions and grouped queries.
 
+use anyref_ops::nn::{RmsNorm, RmsNormConfig};
 use anyref_ops::{self as ops, Angles, CachedAttention, CachedRows};
 use burn::module::Module;
 use burn::tensor::{Bool, Tensor, backend::Backend};
@@ -19,6 +20,10 @@ pub struct LlamaAttention<B: Backend> {
     pub v_proj: LoraLinear<B>,
     /// Output.
     pub o_proj: LoraLinear<B>,
+    /// Normalisation of each head of queries, in models with [`LlamaConfig::qk_norm`].
+    pub q_norm: Option<RmsNorm<B>>,
+    /// Normalisation of each head of keys, in models with [`LlamaConfig::qk_norm`].
+    pub k_norm: Option<RmsNorm<B>>,
     heads: usize,
     kv_heads: usize,
     head_dim: usize,
@@ -54,11 +59,17 @@ impl<B: Backend> LlamaAttention<B> {
             LoraLinear::new([d_input, d_output], bias, std, device)
         };
         let bias = config.attention_bias || config.qkv_bias;
+        let norm = || {
+            let norm = RmsNormConfig::new(head_dim).with_epsilon(config.rms_norm_eps);
+            config.qk_norm.then(|| norm.init(device))
+        };
         Self {
             q_proj: projection(hidden, heads * head_dim, bias),
             k_proj: projection(hidden, kv_heads * head_dim, bias),
             v_proj: projection(hidden, kv_heads * head_dim, bias),
             o_proj: projection(heads * head_dim, hidden, config.attention_bias),
+            q_norm: norm(),
+            k_norm: norm(),
             heads,
             kv_heads,
             head_dim,
@@ -86,8 +97,8 @@ impl<B: Backend> LlamaAttention<B> {
         };
         let projections = [&self.q_proj, &self.k_proj, &self.v_proj];
         let [query, key, value] = LoraLinear::forward_each(projections, x);
-        let query = split(query, self.heads);
-        let key = split(key, self.kv_heads);
+        let query = normalised(split(query, self.heads), &self.q_norm);
+        let key = normalised(split(key, self.kv_heads), &self.k_norm);
         let value = split(value, self.kv_heads);
         let [query, key] = ops::rotary_each([query, key], &context.rotation);
         let (key, value) = match cache {
@@ -111,5 +122,13 @@ impl<B: Backend> LlamaAttention<B> {
             query,
             key,
         }
+    }
+}
+
+/// Heads with the norm of a model that has one.
+fn normalised<B: Backend>(heads: Tensor<B, 4>, norm: &Option<RmsNorm<B>>) -> Tensor<B, 4> {
+    match norm {
+        Some(norm) => norm.forward(heads),
+        None => heads,
     }
 }

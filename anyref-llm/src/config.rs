@@ -1,4 +1,5 @@
-//! Size and variant of a LLaMA or a Qwen 2, with the fields of Hugging Face's `config.json`.
+//! Size and variant of a LLaMA, a Qwen 2 or 3, or an InternLM 2, with the fields of Hugging Face's
+//! `config.json`.
 
 use std::path::Path;
 
@@ -104,6 +105,9 @@ pub struct LlamaConfig {
     pub qkv_bias: bool,
     /// Adds biases to the three feed-forward projections.
     pub mlp_bias: bool,
+    /// Normalises each head of queries and keys before it is rotated, as in Qwen 3.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub qk_norm: bool,
     /// Uses the transposed embedding table as the output head.
     pub tie_word_embeddings: bool,
 }
@@ -127,6 +131,7 @@ impl Default for LlamaConfig {
             attention_bias: false,
             qkv_bias: false,
             mlp_bias: false,
+            qk_norm: false,
             tie_word_embeddings: false,
         }
     }
@@ -166,7 +171,9 @@ impl LlamaConfig {
     }
 
     /// Parses and checks the text of a `config.json`. With the `model_type` `qwen2` the projections
-    /// of queries, keys and values have biases.
+    /// of queries, keys and values have biases; with `qwen3` queries and keys are normalised, and
+    /// heads are 128 wide unless stated; with `internlm2` the field `bias`, by default on, adds
+    /// biases to all four projections.
     ///
     /// # Errors
     /// When the text is not JSON, a field is of another type, or the configuration is not
@@ -182,11 +189,22 @@ impl LlamaConfig {
         };
         let mut config: Self = serde_json::from_str(json).map_err(failed)?;
         let Family { model_type } = serde_json::from_str(json).map_err(failed)?;
-        if model_type.is_some_and(|kind| kind == QWEN_2) {
-            // Qwen 2's class has these biases without a field for them.
-            config.qkv_bias = true;
+        let is = |name: &str| model_type.as_ref().is_some_and(|kind| kind == name);
+        if is(QWEN_2) || is(QWEN_3) {
             let window: SlidingWindow = serde_json::from_str(json).map_err(failed)?;
             window.check()?;
+        }
+        if is(QWEN_2) {
+            // Qwen 2's class has these biases without a field for them.
+            config.qkv_bias = true;
+        }
+        if is(QWEN_3) {
+            config.qk_norm = true;
+            config.head_dim = config.head_dim.or(Some(QWEN_3_HEAD));
+        }
+        if is(INTERN_LM_2) {
+            let InternLm2 { bias } = serde_json::from_str(json).map_err(failed)?;
+            config.attention_bias = bias.unwrap_or(true);
         }
         config.validate()?;
         Ok(config)
@@ -237,7 +255,7 @@ impl LlamaConfig {
             return fail(
                 "hidden_size",
                 format!(
-                    "{} is not a multiple of num_attention_heads",
+                    "{} is not a multiple of num_attention_heads; take the model's own config.json",
                     self.hidden_size
                 ),
             );
@@ -245,7 +263,10 @@ impl LlamaConfig {
         if !self.num_attention_heads.is_multiple_of(self.kv_heads()) {
             return fail(
                 "num_key_value_heads",
-                format!("{} does not divide num_attention_heads", self.kv_heads()),
+                format!(
+                    "{} does not divide num_attention_heads; take the model's own config.json",
+                    self.kv_heads()
+                ),
             );
         }
         if self.head_width() == 0 || !self.head_width().is_multiple_of(2) {
@@ -269,13 +290,26 @@ impl LlamaConfig {
 /// `model_type` of Qwen 2 and 2.5.
 const QWEN_2: &str = "qwen2";
 
+/// `model_type` of Qwen 3.
+const QWEN_3: &str = "qwen3";
+/// Width of Qwen 3's heads in files without it.
+const QWEN_3_HEAD: usize = 128;
+/// `model_type` of InternLM 2 and 2.5.
+const INTERN_LM_2: &str = "internlm2";
+
+/// Field of an InternLM 2 that LLaMA has by another name.
+#[derive(Deserialize)]
+struct InternLm2 {
+    bias: Option<bool>,
+}
+
 /// Field of a `config.json` that names the class of transformers.
 #[derive(Deserialize)]
 struct Family {
     model_type: Option<serde_json::Value>,
 }
 
-/// Fields of a Qwen 2 that restrict the attention span of its layers.
+/// Fields of a Qwen 2 or 3 that restrict the attention span of its layers.
 #[derive(Deserialize)]
 struct SlidingWindow {
     use_sliding_window: Option<bool>,
@@ -298,6 +332,19 @@ impl SlidingWindow {
 }
 
 impl RopeScaling {
+    /// Scaling of type `dynamic`: no other frequencies up to `max_position_embeddings`, and beyond
+    /// those of a base that grows with the length.
+    pub fn dynamic(factor: f64) -> Self {
+        Self {
+            rope_type: "dynamic".into(),
+            factor,
+            low_freq_factor: None,
+            high_freq_factor: None,
+            original_max_position_embeddings: None,
+            rope_theta: None,
+        }
+    }
+
     fn validate(&self) -> Result<()> {
         let fail = |reason: String| {
             Err(Error::Config {

@@ -108,9 +108,10 @@ pub fn qwen_chat() -> Conversation {
     )
 }
 
-/// Creates an empty conversation in XTuner's `internlm2_chat` template, without a system text.
+/// Creates an empty conversation in XTuner's `internlm2_chat` template, without a system text. The
+/// second stop word is the end of InternLM 2's tokenizer, at which Sa2VA's code stops too.
 pub fn internlm2_chat() -> Conversation {
-    let stop_words = ["<|im_end|>"];
+    let stop_words = ["<|im_end|>", "</s>"];
     turn_tokens(
         ["<|im_start|>user\n", "<|im_start|>assistant\n"],
         &stop_words,

@@ -76,6 +76,14 @@ pub enum Error {
         /// Fault and remedy.
         problem: String,
     },
+    /// Checkpoint does not have the layout that its config describes.
+    #[error("{}: {problem}", path.display())]
+    Layout {
+        /// File of the tensor.
+        path: PathBuf,
+        /// Fault and remedy.
+        problem: String,
+    },
     /// Quantisation rule cannot be applied.
     #[error("the rule `{rule}` of quantisation {reason}")]
     Quantization {

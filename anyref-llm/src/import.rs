@@ -18,11 +18,30 @@ pub const LLAMA: &[Rename] = &[
     ),
 ];
 
+/// Rename rules, to be applied in order, from an `InternLM2ForCausalLM` (or the language model in
+/// an InternVL over it) to parameter names, for a checkpoint with queries, keys and values
+/// [apart](crate::intern_lm2_checkpoint).
+pub const INTERN_LM2: &[Rename] = &[
+    (r"^language_model\.", ""),
+    (r"^model\.tok_embeddings\.", "model.embed_tokens."),
+    (r"^output\.", "lm_head."),
+    (
+        r"\.attention\.w([qkvo])\.",
+        ".self_attn.${1}_proj.base_layer.",
+    ),
+    (r"\.feed_forward\.w1\.", ".mlp.gate_proj.base_layer."),
+    (r"\.feed_forward\.w3\.", ".mlp.up_proj.base_layer."),
+    (r"\.feed_forward\.w2\.", ".mlp.down_proj.base_layer."),
+    (r"\.attention_norm\.", ".input_layernorm."),
+    (r"\.ffn_norm\.", ".post_attention_layernorm."),
+];
+
 /// Patterns of tensors in such checkpoints without a parameter: rotary frequencies, which are
 /// computed.
 pub const LLAMA_UNUSED: &[&str] = &[r"\.rotary_emb\.inv_freq$"];
 
-/// Name of the output head, which a checkpoint may contain even if it is tied to the embeddings.
+/// Name of the output head, by the rules above, which a checkpoint may contain even if it is tied
+/// to the embeddings.
 pub const LM_HEAD: &str = r"^lm_head\.weight$";
 
 /// Rename rules, to be applied in order, from a PEFT adapter (`adapter_model.*`) on such a model to

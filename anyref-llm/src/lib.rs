@@ -1,7 +1,8 @@
 //! LLaMA on any burn backend: AnyRef's language model, which can be used alone.
 //!
-//! * [`Llama`]: token embeddings or any other embeddings in, last hidden states out, with what the
-//!   last layer attends with (its queries and keys) beside them; [`KvCache`] for a prefix that many
+//! * [`Llama`], by its config also a Qwen 2 or 3 or an InternLM 2: token embeddings or any other
+//!   embeddings in, last hidden states out, with what the last layer attends with (its queries and
+//!   keys) beside them; [`KvCache`] for a prefix that many
 //!   continuations share, with or without gradients.
 //! * [`generate()`]: greedy and sampled generation for batches padded on either side;
 //!   [`beam_search`]: the likeliest answers to one prompt, whose states [`read_continuations`]
@@ -15,8 +16,9 @@
 //! * [`clip_tokenizer`]: CLIP's byte-pair encoding, for text towers.
 //! * [`conversation`]: prompt templates by name, LLaVA v1's and Sa2VA's; [`ChatTemplate`]: the
 //!   Jinja templates of model folders.
-//! * [`import`]: the names of Hugging Face checkpoints; [`load_gguf`]: models in llama.cpp's files,
-//!   whose weights stay in blocks.
+//! * [`import`]: the names of Hugging Face checkpoints; [`intern_lm2_checkpoint`]: InternLM 2's
+//!   common matrices taken apart; [`load_gguf`]: models in llama.cpp's files, whose weights stay in
+//!   blocks.
 //!
 //! ```
 //! use std::ops::ControlFlow;
@@ -60,6 +62,7 @@ mod error;
 mod generate;
 mod gguf;
 pub mod import;
+mod intern_lm2;
 mod linear;
 mod lora;
 mod mlp;
@@ -85,6 +88,7 @@ pub use generate::{
     FinishReason, Generation, GenerationInput, GenerationOutput, generate, generate_async,
 };
 pub use gguf::{GgufModel, hugging_face_checkpoint, load_gguf};
+pub use intern_lm2::intern_lm2_checkpoint;
 pub use lora::{LoraConfig, LoraLinear};
 pub use mlp::LlamaMlp;
 pub use model::{Llama, LlamaInput, LlamaModel, LlamaOutput};

@@ -77,7 +77,7 @@ impl Tokenizer {
     /// # Errors
     /// When the content is damaged, or of a kind that would give other ids than SentencePiece.
     pub fn from_sentencepiece(bytes: &[u8], config: SentencePieceConfig) -> Result<Self> {
-        let inner = sentencepiece::read(bytes, config)
+        let inner = sentencepiece::read(bytes, std::iter::empty(), config)
             .map_err(|message| Error::tokenizer(file::SENTENCEPIECE, message))?;
         Ok(Self { inner })
     }

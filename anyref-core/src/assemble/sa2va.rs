@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use anyref_llm::Tokenizer;
-use anyref_weights::{LoadOptions, LoadReport, check_module};
+use anyref_weights::{Checkpoint, LoadOptions, LoadReport, check_module};
 use burn::tensor::backend::Backend;
 
 use super::assembly::Assembly;
@@ -21,6 +21,8 @@ use crate::{AnyRefConfig, Error, Result, Sam2Config};
 /// The opened folder.
 pub(super) struct Sa2va {
     published: Published,
+    /// Tensors of all parts.
+    checkpoint: Checkpoint,
     parts: Sa2vaParts,
     sam: Sam2Config,
 }
@@ -44,6 +46,7 @@ impl Sa2va {
         let parts = sa2va_parts(&published)?;
         let sam = sam2_parts(&published)?;
         Ok(Self {
+            checkpoint: parts.checkpoint(&published)?,
             published,
             parts,
             sam,
@@ -73,7 +76,8 @@ impl Sa2va {
             mask_decoder: Some(MaskDecoderKindConfig::Sam2(sam.mask_decoder)),
             // A picture in all its tiles leaves room for more in a context of the usual length.
             max_new_tokens: (preset.max_new_tokens).min(parts.llm.max_position_embeddings / 4),
-            prompts: PromptConfig::sa2va(parts.template),
+            prompts: PromptConfig::sa2va(parts.template)
+                .with_begins_sequences(parts.begins_sequences),
             ..preset
         };
         let path = &self.published.path;
@@ -98,7 +102,7 @@ impl Sa2va {
     /// # Errors
     /// When a tensor is missing, unexpected or of another shape.
     pub(super) fn check<B: Backend>(&self, device: &B::Device) -> Result<()> {
-        let (parts, sam, checkpoint) = (&self.parts, &self.sam, &self.published.checkpoint);
+        let (parts, sam, checkpoint) = (&self.parts, &self.sam, &self.checkpoint);
         let (options, kind) = (parts.options(), self.published.kind);
         let masks = Sam2MaskParts::<B> {
             prompt_encoder: sam.prompt_encoder.init(device),
@@ -146,7 +150,7 @@ impl Sa2va {
         assembly: &Assembly,
         device: &B::Device,
     ) -> Result<Plan> {
-        let (checkpoint, kind) = (&self.published.checkpoint, self.published.kind);
+        let (checkpoint, kind) = (&self.checkpoint, self.published.kind);
         let options = self.parts.options();
         let mut sources = Sources::new();
         let mut from = |prefix: &str, options: &LoadOptions| -> Result<()> {

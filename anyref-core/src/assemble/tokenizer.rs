@@ -57,6 +57,9 @@ pub(super) fn with_masks(tokenizer: &mut Tokenizer, prompts: &PromptConfig) -> R
     whole_token(tokenizer, AUTHORS_OBJECT)?;
     SpecialTokens::name_object(tokenizer)?;
     SpecialTokens::for_prompts(tokenizer, prompts, true)?;
+    if prompts.begins() {
+        tokenizer.bos()?;
+    }
     Ok(())
 }
 

@@ -124,7 +124,7 @@ fn sa2va<B: Backend>(
     device: &B::Device,
 ) -> Result<[(&'static str, LoadReport); 4]> {
     let parts = sa2va_parts(published)?;
-    let (checkpoint, options) = (&published.checkpoint, parts.options());
+    let (checkpoint, options) = (&parts.checkpoint(published)?, parts.options());
     let llm = check_module(&parts.llm.init::<B>(device), checkpoint, &options.llm)?;
     let tower = check_module(&parts.tower.init::<B>(device), checkpoint, &options.tower)?;
     let projector = parts.projector.init::<B>(device)?;

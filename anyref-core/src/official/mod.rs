@@ -23,6 +23,7 @@ mod compare;
 mod config_file;
 mod imagebind;
 mod kind;
+mod language_family;
 mod llama;
 mod llava;
 mod object_head;
@@ -36,6 +37,7 @@ mod shapes;
 
 pub use compare::compare;
 pub use kind::Kind;
+pub use language_family::LanguageFamily;
 pub use published::Published;
 
 pub use clip::{clip_config, clip_options};

@@ -2,14 +2,15 @@
 //! SAM 2, below `grounding_encoder.sam2_model.`, is read as any other.
 
 use anyref_decoder::ObjectHeadConfig;
-use anyref_llm::LlamaConfig;
-use anyref_llm::import::{LLAMA, LLAMA_UNUSED, LM_HEAD};
+use anyref_llm::import::{LLAMA_UNUSED, LM_HEAD};
+use anyref_llm::{LlamaConfig, Tokenizer, intern_lm2_checkpoint};
 use anyref_vision::import;
 use anyref_vision::internvit::{InternVisionConfig, InternVlProjectorConfig, PixelShuffle};
-use anyref_weights::{LoadOptions, Rename};
+use anyref_weights::{Checkpoint, LoadOptions, Rename};
 use serde::de::DeserializeOwned;
 
 use super::config_file::Section;
+use super::language_family::LanguageFamily;
 use super::published::{Published, SA2VA};
 use super::shapes::Shapes;
 use crate::prompt_config::Template;
@@ -22,12 +23,10 @@ const MAX_TILES: usize = 12;
 const OTHERS: &str = r"^(?:vision_model|language_model|text_hidden_fcs|grounding_encoder)\.";
 /// Names of the object head's layers by this workspace's.
 const HEAD: &[Rename] = &[(r"^0\.", "fc1."), (r"^2\.", "fc2.")];
-/// Class of the only language models that are read.
-const QWEN_2: &str = "Qwen2ForCausalLM";
 /// Class of the only picture encoders that are read.
 const INTERN_VIT: &str = "InternVisionModel";
 /// Models of the family that are read.
-const SUPPORTED: &str = "Sa2VA-1B, Sa2VA-4B and Sa2VA-InternVL3-2B";
+const SUPPORTED: &str = "Sa2VA-1B, Sa2VA-4B, Sa2VA-8B and the Sa2VA-InternVL3";
 
 /// Configuration of a Sa2VA's parts.
 #[derive(Debug, Clone)]
@@ -42,13 +41,18 @@ pub struct Sa2vaParts {
     pub max_tiles: usize,
     /// Language model.
     pub llm: LlamaConfig,
+    /// Family of the language model, which its tensors are named by.
+    pub family: LanguageFamily,
     /// Conversation template.
     pub template: Template,
+    /// Begin-of-sequence token before a conversation: `add_bos_token` of the tokenizer, or else as
+    /// the family's has it.
+    pub begins_sequences: bool,
     /// From the state of `[SEG]` itself to a prompt of SAM 2.
     pub head: ObjectHeadConfig,
 }
 
-/// Options that load the parts from the folder's checkpoint.
+/// Options that load the parts from their checkpoint.
 #[derive(Debug, Clone)]
 pub struct Sa2vaOptions {
     /// Loading of the picture encoder.
@@ -62,12 +66,22 @@ pub struct Sa2vaOptions {
 }
 
 impl Sa2vaParts {
-    /// Options that load these parts.
+    /// Tensors of the folder as the [options](Self::options) expect them: the queries, keys and
+    /// values of an InternLM 2 apart, all else as it is there.
+    ///
+    /// # Errors
+    /// When a tensor of an InternLM 2 does not have the shape that its config states.
+    pub fn checkpoint(&self, published: &Published) -> Result<Checkpoint> {
+        Ok(match self.family {
+            LanguageFamily::InternLm2 => intern_lm2_checkpoint(&published.checkpoint, &self.llm)?,
+            LanguageFamily::Qwen2 | LanguageFamily::Qwen3 => published.checkpoint.clone(),
+        })
+    }
+
+    /// Options that load these parts from their [checkpoint](Self::checkpoint).
     pub fn options(&self) -> Sa2vaOptions {
         let of = |prefix: &str| LoadOptions::default().with_prefix(prefix);
-        let llm = of("language_model.")
-            .with_renames(LLAMA)
-            .with_all_unused(LLAMA_UNUSED);
+        let llm = language_options(self.family);
         Sa2vaOptions {
             tower: of("vision_model."),
             projector: LoadOptions::default()
@@ -82,11 +96,20 @@ impl Sa2vaParts {
     }
 }
 
+/// Options that load a language model, whose head is its own.
+fn language_options(family: LanguageFamily) -> LoadOptions {
+    LoadOptions::default()
+        .with_prefix("language_model.")
+        .with_renames(family.renames())
+        .with_all_unused(LLAMA_UNUSED)
+}
+
 /// Reads the `config.json` of a Sa2VA. The code beside it is never run.
 ///
 /// # Errors
-/// When there is none, a part is of another kind than InternViT-300M and Qwen 2 (Sa2VA-8B and the
-/// forms over Qwen-VL have such), the template is unknown, or a field is not supported.
+/// When there is none, a part is of another kind than InternViT-300M and a [`LanguageFamily`]
+/// (Sa2VA-26B and the forms over Qwen-VL have such), the template is unknown, or a field is not
+/// supported.
 pub fn sa2va_parts(published: &Published) -> Result<Sa2vaParts> {
     let Some(file) = published.config() else {
         let problem = "no config.json beside the weights; give the whole folder of the Sa2VA";
@@ -95,25 +118,28 @@ pub fn sa2va_parts(published: &Published) -> Result<Sa2vaParts> {
     let root = file.root();
     root.expect_type(&[SA2VA], "Sa2VA over InternVL")?;
     refuse_others(published, &root)?;
-    let part = |name, class| {
+    let part = |name| {
         let missing = || root.fail(name, "is missing; download the file again");
-        let section = file.section(name).ok_or_else(missing)?;
-        match section.json()["architectures"][0].as_str() {
-            Some(found) if found != class => {
-                let problem = format!("is {found}, which is not supported; supported: {class}");
-                Err(section.fail("architectures", &problem))
-            }
-            _ => Ok(section),
-        }
+        file.section(name).ok_or_else(missing)
     };
-    let tower: InternVisionConfig = read(&part("vision_config", INTERN_VIT)?)?;
+    let section = part("vision_config")?;
+    if let Some(found) = section.json()["architectures"][0].as_str()
+        && found != INTERN_VIT
+    {
+        let problem = format!("is {found}, which is not supported; supported: {INTERN_VIT}");
+        return Err(section.fail("architectures", &problem));
+    }
+    let tower: InternVisionConfig = read(&section)?;
     tower.validate()?;
-    let section = part("llm_config", QWEN_2)?;
-    let mut llm = LlamaConfig::from_json(&section.json().to_string())
+    let section = part("llm_config")?;
+    let family = LanguageFamily::of(&section)?;
+    let mut fields = section.json().clone();
+    fields["model_type"] = family.model_type().into();
+    let mut llm = LlamaConfig::from_json(&fields.to_string())
         .map_err(|error| section.problem(&error.to_string()))?;
     // The config may be older than the tokens that were added.
-    let embeddings = Shapes::new(&published.checkpoint, &LoadOptions::default())?;
-    [llm.vocab_size, _] = embeddings.get("language_model.model.embed_tokens.weight")?;
+    let embeddings = Shapes::new(&published.checkpoint, &language_options(family))?;
+    [llm.vocab_size, _] = embeddings.get("model.embed_tokens.weight")?;
     let select_layer = match root.json()["select_layer"].as_i64() {
         Some(layer) => i32::try_from(layer)
             .map_err(|_| root.fail("select_layer", "is no layer; Sa2VA's is -1"))?,
@@ -135,6 +161,7 @@ pub fn sa2va_parts(published: &Published) -> Result<Sa2vaParts> {
         let problem = format!("is {template:?}, which is unknown; known: {known}");
         return Err(root.fail("template", &problem));
     };
+    let begins = Tokenizer::begins_texts_in_folder(published.folder())?;
     let options = LoadOptions::default().with_prefix("text_hidden_fcs.");
     let head = Shapes::new(&published.checkpoint, &options)?;
     let [output, input] = head.get("2.weight")?;
@@ -143,9 +170,11 @@ pub fn sa2va_parts(published: &Published) -> Result<Sa2vaParts> {
         projector,
         max_tiles: MAX_TILES,
         template,
+        begins_sequences: begins.unwrap_or(family.begins_texts()),
         head: ObjectHeadConfig::new(input, output),
         tower,
         llm,
+        family,
     })
 }
 

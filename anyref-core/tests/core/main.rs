@@ -27,6 +27,7 @@ mod parts_file;
 mod precision;
 mod quantization;
 mod sa2va;
+mod sa2va_intern_lm2;
 mod sa2va_whole;
 mod sam2_alone;
 mod sam_alone;

@@ -15,6 +15,8 @@ pub(super) enum Architecture {
     Llama,
     /// Qwen 2: rows in the order of Hugging Face's files.
     Qwen2,
+    /// Qwen 3: the same, with norms of queries and keys.
+    Qwen3,
 }
 
 impl Architecture {
@@ -22,11 +24,12 @@ impl Architecture {
         match metadata.text("general.architecture") {
             Some("llama") => Ok(Self::Llama),
             Some("qwen2") => Ok(Self::Qwen2),
+            Some("qwen3") => Ok(Self::Qwen3),
             other => {
                 let name = other.unwrap_or("none");
                 Err(problem(
                     path,
-                    format!("architecture `{name}`; llama and qwen2 are supported"),
+                    format!("architecture `{name}`; qwen3, llama and qwen2 are supported"),
                 ))
             }
         }
@@ -36,6 +39,7 @@ impl Architecture {
         match self {
             Self::Llama => "llama",
             Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
         }
     }
 }
@@ -53,8 +57,8 @@ impl LlamaConfig {
     /// tensors.
     ///
     /// # Errors
-    /// When the architecture is neither `llama` nor `qwen2`, a key is missing or of another type,
-    /// or the configuration is not supported.
+    /// When the architecture is not `llama`, `qwen2` or `qwen3`, a key is missing or of another
+    /// type, or the configuration is not supported.
     pub fn from_gguf(metadata: &GgufMetadata, checkpoint: &Checkpoint) -> Result<Self> {
         let path = checkpoint.path();
         let architecture = Architecture::read(path, metadata)?;
@@ -107,6 +111,7 @@ impl LlamaConfig {
             attention_bias: checkpoint.get("blk.0.attn_output.bias").is_some(),
             qkv_bias: checkpoint.get("blk.0.attn_q.bias").is_some(),
             mlp_bias: checkpoint.get("blk.0.ffn_up.bias").is_some(),
+            qk_norm: architecture == Architecture::Qwen3,
             tie_word_embeddings: checkpoint.get(names::HEAD).is_none(),
             ..Self::default()
         };

@@ -185,6 +185,15 @@ impl<B: Backend> File<'_, B> {
         for (layer, part, order) in layers {
             self.fill(&mut layer.base_layer, &name(part), order)?;
         }
+        let norms = [
+            (&mut attention.q_norm, "attn_q_norm.weight"),
+            (&mut attention.k_norm, "attn_k_norm.weight"),
+        ];
+        for (norm, part) in norms {
+            if let Some(norm) = norm {
+                norm.weight = self.vector(&name(part), head)?;
+            }
+        }
         Ok(())
     }
 

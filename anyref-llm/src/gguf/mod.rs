@@ -1,4 +1,4 @@
-//! Models in GGUF files of the architectures `llama` and `qwen2`.
+//! Models in GGUF files of the architectures `llama`, `qwen2` and `qwen3`.
 //!
 //! ```no_run
 //! # #[cfg(feature = "flex")]

@@ -12,6 +12,7 @@ use tokenizers::{AddedToken, Tokenizer as Inner};
 use super::byte_level::{self, Splitter};
 use super::file::{JSON, SENTENCEPIECE, parse, problem, read as read_file};
 use super::merges_file::{MERGES, VOCABULARY, Vocabulary};
+use super::sentencepiece::NamedToken;
 use super::{SentencePieceConfig, Tokenizer};
 use crate::error::Result;
 
@@ -25,6 +26,7 @@ const SPECIAL: &str = "special_tokens_map.json";
 #[serde(default)]
 struct Config {
     legacy: Option<bool>,
+    add_bos_token: Option<bool>,
     tokenizer_class: Option<String>,
     /// Tokens by id.
     added_tokens_decoder: BTreeMap<u32, Entry>,
@@ -46,12 +48,22 @@ impl Tokenizer {
     /// Reads the tokenizer of a model folder: `tokenizer.json`, or else `tokenizer.model`, or else
     /// `vocab.json` and `merges.txt`, with the tokens and options of `tokenizer_config.json` or
     /// `added_tokens.json`, like transformers' `LlamaTokenizer`, `Qwen2Tokenizer` and
-    /// `GPT2Tokenizer`.
+    /// `GPT2Tokenizer`, and InternLM 2's `InternLM2Tokenizer`.
     ///
     /// # Errors
     /// When the folder has no tokenizer, or it cannot be read or is of another class.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
         read(folder.as_ref())
+    }
+
+    /// Returns whether the begin-of-sequence token stands before texts (`add_bos_token` of
+    /// `tokenizer_config.json`); `None` where the folder leaves it to the class of its tokenizer.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn begins_texts_in_folder(folder: impl AsRef<Path>) -> Result<Option<bool>> {
+        let config: Option<Config> = optional(&folder.as_ref().join(CONFIG))?;
+        Ok(config.and_then(|config| config.add_bos_token))
     }
 
     /// Returns whether the folder contains a tokenizer for [`from_folder`](Self::from_folder),
@@ -89,9 +101,14 @@ fn read(folder: &Path) -> Result<Tokenizer> {
     }
     let mut options = SentencePieceConfig::default();
     options.legacy = config.legacy.unwrap_or(options.legacy);
-    let mut inner = super::sentencepiece::read(&read_file(&path)?, options)
-        .map_err(|message| problem(&path, message))?;
     let (source, mut added) = added(folder, config)?;
+    let named = added.iter().map(|(&id, entry)| NamedToken {
+        id,
+        text: &entry.content,
+        special: entry.special,
+    });
+    let mut inner = super::sentencepiece::read(&read_file(&path)?, named, options)
+        .map_err(|message| problem(&path, message))?;
     // SentencePiece does not know these tokens, so the text is searched unnormalised.
     let entries = added.values_mut();
     entries.for_each(|entry| entry.normalized = false);

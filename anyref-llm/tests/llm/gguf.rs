@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::support::{TestAutodiff, TestBackend, go_on, ids};
 
-const NAMES: [&str; 4] = ["llama", "llama3", "qwen2", "smollm"];
+const NAMES: [&str; 5] = ["llama", "llama3", "qwen2", "qwen3", "smollm"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf")
@@ -67,6 +67,7 @@ fn scores_are_those_of_llama_cpp() {
     for (name, allowed) in [
         ("llama3", 2e-4),
         ("qwen2", 2e-4),
+        ("qwen3", 2e-4),
         ("llama", 2e-4),
         ("smollm", 2e-4),
     ] {
@@ -149,6 +150,10 @@ fn configurations_are_read() {
         (500_000.0, 128)
     );
     assert!(qwen2.qkv_bias && !qwen2.attention_bias && !llama.qkv_bias);
+    let qwen3 = read("qwen3");
+    assert!(qwen3.qk_norm && !qwen2.qk_norm && !qwen3.qkv_bias);
+    assert_eq!((qwen3.hidden_size, qwen3.head_width()), (32, 16));
+    assert!(load("qwen3").model.layers[0].self_attn.k_norm.is_some());
     let model = load("qwen2");
     let attention = &model.model.layers[0].self_attn;
     assert!(attention.v_proj.base_layer.bias.is_some());
@@ -264,4 +269,22 @@ fn hugging_faces_names_give_the_same_scores() {
     }
     let error = hugging_face_checkpoint(path("llama3")).unwrap_err();
     assert!(error.to_string().contains("rotary"), "{error}");
+}
+
+#[test]
+fn hugging_faces_names_have_the_norms_of_a_qwen_3() {
+    let (config, checkpoint) = hugging_face_checkpoint(path("qwen3")).unwrap();
+    assert!(config.qk_norm);
+    let mut model = config.init::<TestBackend>(&Default::default());
+    let options = anyref_weights::LoadOptions::default().with_renames(anyref_llm::import::LLAMA);
+    anyref_weights::load_module(&mut model, &checkpoint, &options).unwrap();
+    let tokens: &[i64] = &[5, 7, 250, 31, 8, 100];
+    // With gradients, values in blocks are multiplied as floats.
+    let learning = load_gguf::<TestAutodiff>(path("qwen3"), &Default::default()).unwrap();
+    let input = LlamaInput::new(learning.embed(ids(&[tokens])));
+    let hidden = learning.forward(input, None).hidden;
+    let expected: Tensor<TestAutodiff, 2> = learning.logits(hidden).squeeze_dim(0);
+    let error = scores(&model, tokens) - expected.inner();
+    let error = error.abs().max().into_scalar();
+    assert!(error < 1e-4, "{error}");
 }

@@ -1,9 +1,10 @@
 //! Numbers equal to those of transformers' `LlamaForCausalLM`.
 
 use anyref_llm::{
-    GenerationConfig, GenerationInput, LlamaConfig, LlamaInput, RopeScaling, generate,
+    GenerationConfig, GenerationInput, Llama, LlamaConfig, LlamaInput, RopeScaling, generate,
 };
 use anyref_ops::testing::{assert_close, max_abs_error};
+use anyref_weights::testing::Fixture;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Int, Tensor};
 
@@ -12,8 +13,13 @@ use crate::support::{TestBackend, go_on, load};
 const TOLERANCE: f64 = 1e-4;
 
 pub fn check(name: &str) {
-    let device = Default::default();
     let (model, fixture) = load::<TestBackend>(name);
+    check_with(name, &model, &fixture);
+}
+
+/// Compares a loaded model with what its fixture expects.
+pub fn check_with(name: &str, model: &Llama<TestBackend>, fixture: &Fixture) {
+    let device = Default::default();
     let ids = fixture.int_tensor::<TestBackend, 2>("ids", &device);
     let output = model.forward(LlamaInput::new(model.embed(ids.clone())), None);
     let logits = model.logits(output.hidden.clone());
@@ -67,12 +73,17 @@ pub fn check(name: &str) {
 }
 
 pub fn check_greedy(name: &str) {
-    let device = Default::default();
     let (model, fixture) = load::<TestBackend>(name);
+    check_greedy_with(&model, &fixture);
+}
+
+/// Compares the greedy tokens of a loaded model with those that its fixture expects.
+pub fn check_greedy_with(model: &Llama<TestBackend>, fixture: &Fixture) {
+    let device = Default::default();
     let ids: Tensor<TestBackend, 2, Int> = fixture.int_tensor("ids", &device);
     let prompt = model.embed(ids.narrow(1, 0, 6));
     let config = GenerationConfig::greedy(64);
-    let output = generate(&model, GenerationInput::new(prompt), &config, go_on).unwrap();
+    let output = generate(model, GenerationInput::new(prompt), &config, go_on).unwrap();
     let expected: Vec<u32> = fixture.data("expected.greedy").iter::<u32>().collect();
     assert_eq!(output.tokens.concat(), expected);
 }

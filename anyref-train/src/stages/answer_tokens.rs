@@ -28,7 +28,7 @@ impl InstructionTokens {
         answer: &str,
     ) -> Result<Self, StageError> {
         let prompts = &context.model.prompts;
-        let begins = prompts.template.begins_sequences();
+        let begins = prompts.begins();
         let text = &question.text;
         let asked = prompts.template.conversation();
         let asked = asked.ask(prompts.opened(text, question.marked.len()));

@@ -5,6 +5,7 @@
 
 mod entry;
 mod entry_blocks;
+mod entry_rows;
 mod file;
 mod folder;
 mod format;

@@ -22,6 +22,7 @@ use tokenizers::{
 
 use super::SentencePieceConfig;
 use super::proto::{Algorithm, Kind, Model, Piece};
+use super::spare::is_spare;
 
 const SPACE: char = '▁';
 /// Maximum bytes of a piece that takes part in merges; SentencePiece's trainer stops at 16
@@ -82,7 +83,8 @@ fn check(model: &Model<'_>) -> Result<usize, String> {
             ));
         }
         match piece.kind {
-            Kind::Unused => {
+            // Only a text that spells it out would lead to it.
+            Kind::Unused if !is_spare(text) => {
                 return unsupported(&format!("the unused piece {text:?} is not supported"));
             }
             Kind::UserDefined if text.contains(SPACE) => {

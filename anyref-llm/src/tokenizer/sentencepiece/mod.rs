@@ -8,17 +8,25 @@ mod config;
 mod convert;
 mod gguf;
 mod proto;
+mod spare;
 
 use tokenizers::Tokenizer as Inner;
 
 pub use config::SentencePieceConfig;
 pub(super) use gguf::read_gguf;
 use proto::Model;
+pub(super) use spare::NamedToken;
 
-/// Builds a tokenizer from the content of a `tokenizer.model`; the error names fault and remedy.
-pub(super) fn read(bytes: &[u8], config: SentencePieceConfig) -> Result<Inner, String> {
-    let model = Model::read(bytes).map_err(|malformed| {
+/// Builds a tokenizer from the content of a `tokenizer.model`, whose spare pieces are the `named`
+/// tokens of their ids; the error names fault and remedy.
+pub(super) fn read<'a>(
+    bytes: &'a [u8],
+    named: impl Iterator<Item = NamedToken<'a>>,
+    config: SentencePieceConfig,
+) -> Result<Inner, String> {
+    let mut model = Model::read(bytes).map_err(|malformed| {
         format!("not a SentencePiece model: {malformed}; download it again")
     })?;
+    spare::name(&mut model, named);
     convert::tokenizer(&model, config)
 }
