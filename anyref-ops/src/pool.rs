@@ -24,8 +24,11 @@ pub fn each_within_pool<B: Backend, T: Sync, R: Send>(
     items: &[T],
     compute: impl Fn(&T) -> R + Sync,
 ) -> Vec<R> {
-    if items.len() < 2 || FlexKind::of::<B>() != Some(FlexKind::Inference) {
+    if FlexKind::of::<B>() != Some(FlexKind::Inference) {
         return items.iter().map(compute).collect();
+    }
+    if let [item] = items {
+        return vec![rayon::join(|| compute(item), || ()).0];
     }
     // A thread that waits for others may begin a further item meanwhile: no more than these.
     let together = items.chunks(rayon::current_num_threads());
