@@ -31,9 +31,9 @@ after(async () => {
 });
 
 /** Opens the page with a form for WebGPU that is this script. */
-async function openedWith(script) {
+async function openedWith(script, started = browser) {
   const { flex } = JSON.parse(readFileSync(join(folder, 'files.json'), 'utf8'));
-  const context = await browser.newContext();
+  const context = await started.newContext();
   await context.route('**/files.json', (route) =>
     route.fulfill({ json: { flex, webgpu: { 'model/nouns.txt': flex['model/nouns.txt'] } } }),
   );
@@ -69,6 +69,34 @@ for (const [name, script] of Object.entries(FAULTS)) {
     await page.context().close();
   });
 }
+
+test('the processor answers where a call fails on the GPU', options, async () => {
+  const page = await openedWith(`
+    export default async () => {};
+    export const start = async () => {};
+    export class WebSession {
+      info() { return JSON.stringify({ id: 'nano' }); }
+      async encode() { throw new Error('the shader is not valid'); }
+    }`);
+  assert.equal(await asked(page), 'gorilla.');
+  const notice = 'WebGPU does not work here, so the processor answers. the shader is not valid';
+  await page.getByText(notice).first().waitFor();
+  await page.getByText('nano on this browser, since WebGPU does not work here').waitFor();
+  await page.context().close();
+});
+
+test('the processor answers where there is no adapter', options, async () => {
+  const without = await startBrowser();
+  try {
+    // The script would say so if it were asked.
+    const page = await openedWith(FAULTS['does not start'], without);
+    await page.getByText('nano on this browser').waitFor();
+    assert.equal(await asked(page), 'gorilla.');
+    assert.equal(await page.getByText('WebGPU').count(), 0);
+  } finally {
+    await without.close();
+  }
+});
 
 test('a GPU that is a program is used only when it is asked for', options, async () => {
   const page = await openPage(browser, server.address);
