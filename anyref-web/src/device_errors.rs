@@ -1,7 +1,7 @@
 //! Errors of the GPU. A browser tells them apart from the call that caused them, whose values are
 //! then wrong without a word: they are logged, and end the next call.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
@@ -14,8 +14,12 @@ static FIRST: Mutex<Option<String>> = Mutex::new(None);
 /// Logger of errors, which keeps the first of the GPU.
 struct Errors {
     /// Receiver of all of them.
-    shown: fn(&str),
+    shown: OnceLock<fn(&str)>,
 }
+
+static ERRORS: Errors = Errors {
+    shown: OnceLock::new(),
+};
 
 impl Log for Errors {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -25,7 +29,9 @@ impl Log for Errors {
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
             let error = record.args().to_string();
-            (self.shown)(&error);
+            if let Some(shown) = self.shown.get() {
+                shown(&error);
+            }
             if !SOURCES.iter().any(|name| record.target().starts_with(name)) {
                 return;
             }
@@ -39,8 +45,9 @@ impl Log for Errors {
 
 /// Listens to errors from now on; `shown` is given each as well.
 pub(crate) fn listen(shown: fn(&str)) {
+    ERRORS.shown.get_or_init(|| shown);
     // A second start finds the first one's logger.
-    let _ = log::set_boxed_logger(Box::new(Errors { shown }));
+    let _ = log::set_logger(&ERRORS);
     log::set_max_level(LevelFilter::Error);
 }
 
