@@ -35,9 +35,9 @@ pub(crate) struct EncodedQuestion<B: Backend> {
 }
 
 impl<B: Backend> AnyRef<B> {
-    /// Encodes pictures, as many together as SAM's memory allows. The processor encodes them side by
-    /// side instead of in one batch: each core has work of its own, and since parts of its tensors
-    /// share their memory, a picture of a batch would keep the whole batch.
+    /// Encodes pictures, as many together as SAM's memory allows. The processor encodes them side
+    /// by side instead of in one batch: each core has work of its own, and since parts of its
+    /// tensors share their memory, a picture of a batch would keep the whole batch.
     pub(crate) fn encode_pictures(&self, pictures: &[&PicturePixels]) -> Result<Vec<Picture<B>>> {
         let sam = self.config.image_encoder.as_ref();
         let together = sam.map_or(1, |sam| pictures_at_once(sam.image_size()));
