@@ -93,6 +93,24 @@ pub struct Timing {
     pub decode: Duration,
 }
 
+impl Timing {
+    /// Time of everything but the picture.
+    pub(crate) fn of_question(&self) -> Duration {
+        self.audio + self.prompt + self.generate + self.decode
+    }
+
+    /// Multiplies all times but the picture's, for questions whose times overlap.
+    pub(crate) fn shared(self, share: f64) -> Self {
+        Self {
+            image: self.image,
+            audio: self.audio.mul_f64(share),
+            prompt: self.prompt.mul_f64(share),
+            generate: self.generate.mul_f64(share),
+            decode: self.decode.mul_f64(share),
+        }
+    }
+}
+
 impl AddAssign for Timing {
     fn add_assign(&mut self, other: Self) {
         self.image += other.image;

@@ -1,6 +1,10 @@
 //! Steps of every answer: encode, generate, decode masks.
 
-use burn::tensor::backend::Backend;
+use std::time::Duration;
+
+use anyref_ops::{each_within_pool, on_processor};
+use burn::tensor::{backend::Backend, read_sync};
+use web_time::Instant;
 
 use crate::conversation::Conversation;
 use crate::encoding::EncodedQuestion;
@@ -44,7 +48,7 @@ impl<B: Backend> Batch<'_, B> {
 impl<B: Backend> AnyRef<B> {
     /// Answers the last question of each conversation, with the masks of sufficient score. Greedy
     /// questions go through the three steps together, in batches limited by
-    /// [`batch_bytes`](Self::batch_bytes); the others one by one.
+    /// [`batch_bytes`](Self::batch_bytes); the others each by itself.
     pub(crate) async fn answers(
         &self,
         asked: &[Conversation<'_, B>],
@@ -56,10 +60,7 @@ impl<B: Backend> AnyRef<B> {
         for asked in asked.chunk_by(|one, next| self.reranks(*one) == self.reranks(*next)) {
             let first = answers.len();
             if self.reranks(asked[0]) {
-                for asked in asked {
-                    let chosen = self.rerank(*asked, cancel).await;
-                    answers.push(chosen.map(|chosen| chosen.answer));
-                }
+                answers.extend(self.reranked_answers(asked, cancel).await);
             } else {
                 let observer = &mut Renumbered {
                     observer: &mut *observer,
@@ -73,6 +74,53 @@ impl<B: Backend> AnyRef<B> {
                 .map(|a| self.without_doubtful(a))
         };
         answers.into_iter().map(visible).collect()
+    }
+
+    /// Chooses each answer among several: on the processor several questions at a time, within
+    /// [`batch_bytes`](Self::batch_bytes).
+    async fn reranked_answers(
+        &self,
+        asked: &[Conversation<'_, B>],
+        cancel: &Cancel,
+    ) -> Vec<Result<Answer>> {
+        let mut answers = Vec::with_capacity(asked.len());
+        if on_processor::<B>() {
+            for asked in asked.chunks(self.reranked_at_once(asked)) {
+                let start = Instant::now();
+                // Of the processor nothing has to be waited for.
+                let mut chosen = each_within_pool::<B, _, _>(asked, |&asked| {
+                    Ok(read_sync(self.rerank(asked, cancel))?.answer)
+                });
+                share_time(&mut chosen, start.elapsed());
+                answers.extend(chosen);
+            }
+        } else {
+            for &asked in asked {
+                let chosen = self.rerank(asked, cancel).await;
+                answers.push(chosen.map(|chosen| chosen.answer));
+            }
+        }
+        answers
+    }
+
+    /// Number of questions whose answers are chosen at a time, limited by memory.
+    fn reranked_at_once(&self, asked: &[Conversation<'_, B>]) -> usize {
+        let prefixes = asked.iter().map(|asked| asked.picture.prefix.len());
+        let Some((prefix, first)) = prefixes.max().zip(asked.first()) else {
+            return 1;
+        };
+        let answer = self.generation.max_new_tokens;
+        let context = self.config.llm.max_position_embeddings;
+        let row = RowLength {
+            prefix,
+            question: context.saturating_sub(prefix + answer),
+            answer,
+        };
+        let dtype = first.picture.features.tokens.dtype();
+        let cache_type = self.model.llm.cache_type();
+        let bytes = answer_bytes(&self.config.llm, row, dtype, cache_type);
+        let bytes = bytes.saturating_mul(self.config.candidates.count.max(1) as u64);
+        (self.batch_bytes / bytes.max(1)).max(1) as usize
     }
 
     /// Answers the last question of a conversation, with all masks.
@@ -207,5 +255,17 @@ impl<B: Backend> AnyRef<B> {
         let generated = self.generate(asked, questions, observer, cancel).await?;
         let answers = self.decode(asked, &generated).await?;
         Ok((generated, answers))
+    }
+}
+
+/// Shortens the times of answers that were computed at once to the time that passed in all.
+fn share_time(answers: &mut [Result<Answer>], passed: Duration) {
+    let times = answers.iter().flatten();
+    let sum: Duration = times.map(|answer| answer.timing.of_question()).sum();
+    if sum > passed {
+        let share = passed.as_secs_f64() / sum.as_secs_f64();
+        for answer in answers.iter_mut().flatten() {
+            answer.timing = answer.timing.shared(share);
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyref_audio::AudioPreprocessor;
 use anyref_llm::LlamaInput;
+use anyref_ops::{each_within_pool, on_processor};
 use anyref_vision::preprocess::PixelValues;
 use anyref_vision::roi_align::RegionBox;
 use burn::tensor::{Tensor, backend::Backend};
@@ -34,19 +35,35 @@ pub(crate) struct EncodedQuestion<B: Backend> {
 }
 
 impl<B: Backend> AnyRef<B> {
-    /// Encodes pictures, as many together as SAM's memory allows.
+    /// Encodes pictures, as many together as SAM's memory allows. The processor encodes them side
+    /// by side instead of in one batch: each core has work of its own, and since parts of its
+    /// tensors share their memory, a picture of a batch would keep the whole batch.
     pub(crate) fn encode_pictures(&self, pictures: &[&PicturePixels]) -> Result<Vec<Picture<B>>> {
         let sam = self.config.image_encoder.as_ref();
         let together = sam.map_or(1, |sam| pictures_at_once(sam.image_size()));
         let mut encoded = Vec::with_capacity(pictures.len());
         for pictures in pictures.chunks(together) {
-            encoded.extend(self.encode_together(pictures)?);
+            let start = Instant::now();
+            let alone = match on_processor::<B>() {
+                true => 1,
+                false => together,
+            };
+            let batches: Vec<_> = pictures.chunks(alone).collect();
+            let batches =
+                each_within_pool::<B, _, _>(&batches, |batch| self.encode_together(batch));
+            let first = encoded.len();
+            for batch in batches {
+                encoded.extend(batch?);
+            }
+            let encoding = start.elapsed() / pictures.len() as u32;
+            for picture in &mut encoded[first..] {
+                picture.encoding = encoding;
+            }
         }
         Ok(encoded)
     }
 
     fn encode_together(&self, pictures: &[&PicturePixels]) -> Result<Vec<Picture<B>>> {
-        let start = Instant::now();
         let squares: Vec<_> = pictures.iter().map(|one| &one.squares[..]).collect();
         let sam: Vec<_> = pictures.iter().map(|one| one.sam.as_ref()).collect();
         let sam: Option<Vec<_>> = sam.into_iter().collect();
@@ -55,12 +72,10 @@ impl<B: Backend> AnyRef<B> {
             _ => vec![None; pictures.len()],
         };
         let mut encoded = self.encode_for_words(&squares)?;
-        let encoding = start.elapsed() / pictures.len() as u32;
         for ((picture, pixels), sam) in encoded.iter_mut().zip(pictures).zip(sam) {
             picture.original_size = pixels.original_size;
             picture.sam = sam;
             picture.image = pixels.image.clone();
-            picture.encoding = encoding;
         }
         Ok(encoded)
     }

@@ -85,8 +85,8 @@ impl<B: Backend> AnyRef<B> {
     /// Answers several questions like [`segment`](Self::segment), about one picture or several.
     /// Answers are generated in batches limited by [`batch_bytes`](Self::batch_bytes), and the
     /// masks of a batch are decoded together. Answers equal those of single calls; sampled ones,
-    /// and those chosen among several, are generated one by one. The time of joint steps is shared
-    /// equally.
+    /// and those chosen among several, are generated each by itself. The time of joint steps is
+    /// shared equally.
     ///
     /// # Errors
     /// An invalid question has its error in its place, see [`segment`](Self::segment), and does not

@@ -8,13 +8,23 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
 
+use crate::device_errors;
 use crate::session::Session;
 
+#[wasm_bindgen]
+extern "C" {
+    /// Writes a line to the browser's console.
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    fn console_error(line: &str);
+}
+
 /// Starts the device that models are computed on; awaited before the first [`WebSession`]. A
-/// browser without WebGPU stops the module's form for it by a panic.
+/// browser without WebGPU stops the module's form for it by a panic. An error of the GPU is thrown
+/// by the call after it.
 #[wasm_bindgen]
 pub async fn start() {
     console_error_panic_hook::set_once();
+    device_errors::listen(console_error);
     #[cfg(all(feature = "webgpu", target_family = "wasm"))]
     anyref_core::start_in_browser().await;
 }
@@ -124,13 +134,20 @@ fn read<T: DeserializeOwned>(json: &str) -> Outcome<T> {
     serde_json::from_str(json).map_err(|error| Problem::bad("json", error.to_string()))
 }
 
-/// JSON of a result, or of its failure.
+/// JSON of a result, or of its failure. A result of a GPU that failed is none.
 fn written<T: Serialize>(outcome: Outcome<T>) -> Result<String, JsValue> {
+    if let Some(error) = device_errors::take() {
+        return Err(JsError::new(&one_line(&error)).into());
+    }
     let text = |json: serde_json::Result<String>| {
         json.map_err(|error| JsValue::from(JsError::new(&error.to_string())))
     };
     match outcome {
         Ok(value) => text(serde_json::to_string(&value)),
+        // As a fault, after which the page starts another worker.
+        Err(problem) if problem.code == Problem::engine_failed().code => {
+            Err(JsError::new("The device failed while it computed.").into())
+        }
         Err(problem) => {
             let failure: Failure = problem.failure();
             Err(text(serde_json::to_string(&failure))?.into())

@@ -2,6 +2,7 @@
 //! [`WebSession`] wraps it for JavaScript, created in a worker by the page of `anyref-server`.
 
 mod bindings;
+mod device_errors;
 mod kept;
 mod session;
 

@@ -113,9 +113,19 @@ pub async fn start_in_browser() {
     if is_there(&STARTED.lock().unwrap_or_else(PoisonError::into_inner)) {
         return;
     }
-    burn::backend::wgpu::init_setup_async::<WebGpu>(&device, Default::default()).await;
+    let setup = burn::backend::wgpu::init_setup_async::<WebGpu>(&device, Default::default()).await;
+    // A browser tells errors apart from the calls that caused them.
+    setup
+        .device
+        .on_uncaptured_error(std::sync::Arc::new(log_error));
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     started.push((device, BackendName::Webgpu));
+}
+
+/// Logs an error of the device.
+#[cfg(target_family = "wasm")]
+fn log_error<E: std::fmt::Display>(error: E) {
+    log::error!("{error}");
 }
 
 #[cfg(all(test, feature = "vulkan"))]

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use anyref_ops::each_within_pool;
 use burn::tensor::backend::Backend;
 use image::RgbImage;
 
@@ -43,7 +44,8 @@ impl<B: Backend> Engine for Loaded<B> {
                 return Ok(vec![self.anyref.picture(image)?]);
             }
             let preprocessor = self.anyref.preprocessor();
-            let pixels = images.iter().map(|image| preprocessor.process(image));
+            let process = |image: &&RgbImage| preprocessor.process(image);
+            let pixels = each_within_pool::<B, _, _>(images, process).into_iter();
             let pixels = pixels.collect::<Result<Vec<_>>>()?;
             self.anyref.encode(&pixels.iter().collect::<Vec<_>>())
         });

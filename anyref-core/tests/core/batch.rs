@@ -1,6 +1,7 @@
 //! Answers to questions asked together equal those of single calls.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyref_core::{Answer, AnyRef, CandidateConfig, Prompt, Reference, ReferenceImage};
 use anyref_vision::preprocess::open_image;
@@ -160,7 +161,15 @@ fn the_shipped_model_answers_in_batches_as_alone() {
     // encoded together.
     for candidates in [CandidateConfig::default(), shipped] {
         anyref.config.candidates = candidates;
+        let start = Instant::now();
         let together = anyref.segment_all(&questions);
+        let passed = start.elapsed();
+        let times = together.iter().flatten().map(|answer| {
+            let timing = answer.timing;
+            timing.audio + timing.prompt + timing.generate + timing.decode
+        });
+        // Questions answered at once share the time.
+        assert!(times.sum::<Duration>() <= passed);
         let mut masks = 0;
         for (index, (together, (_, prompt))) in together.iter().zip(&questions).enumerate() {
             let together = together.as_ref().unwrap();

@@ -436,7 +436,11 @@ engine.onLoading = (bytes, all) => {
   badge.textContent = bytes < all ? `loading, ${Math.floor((100 * bytes) / all)} %` : 'starting';
 };
 
-engine.onNotice = toast;
+engine.onNotice = (line) => {
+  toast(line);
+  // The model's backend is another one now.
+  void connect();
+};
 
 /** Asks the engine for its model until it answers. */
 async function connect(): Promise<void> {

@@ -55,15 +55,26 @@ const MODULES: Record<Form, string> = { flex: 'anyref_web', webgpu: 'anyref_webg
 /** Form that the page asks for, whatever the browser has. */
 const asked = new URL(self.location.href).searchParams.get('form');
 
-interface Gpu {
-  requestAdapter(): Promise<{ info?: { isFallbackAdapter?: boolean } } | null>;
+interface Adapter {
+  info?: { isFallbackAdapter?: boolean };
+  features: { has(name: string): boolean };
 }
 
-/** Whether the browser gives a GPU; one that is a program on the processor only if asked for. */
+interface Gpu {
+  requestAdapter(): Promise<Adapter | null>;
+}
+
+/**
+ * Whether the browser gives a GPU that the program starts on, which times its kernels; one that is
+ * a program on the processor only if asked for.
+ */
 async function hasGpu(): Promise<boolean> {
   try {
     const adapter = await (navigator as unknown as { gpu?: Gpu }).gpu?.requestAdapter();
-    return Boolean(adapter) && (asked === 'webgpu' || !adapter?.info?.isFallbackAdapter);
+    return Boolean(
+      adapter?.features.has('timestamp-query') &&
+        (asked === 'webgpu' || !adapter.info?.isFallbackAdapter),
+    );
   } catch {
     return false;
   }

@@ -31,9 +31,9 @@ after(async () => {
 });
 
 /** Opens the page with a form for WebGPU that is this script. */
-async function openedWith(script) {
+async function openedWith(script, started = browser) {
   const { flex } = JSON.parse(readFileSync(join(folder, 'files.json'), 'utf8'));
-  const context = await browser.newContext();
+  const context = await started.newContext();
   await context.route('**/files.json', (route) =>
     route.fulfill({ json: { flex, webgpu: { 'model/nouns.txt': flex['model/nouns.txt'] } } }),
   );
@@ -70,6 +70,34 @@ for (const [name, script] of Object.entries(FAULTS)) {
   });
 }
 
+test('the processor answers where a call fails on the GPU', options, async () => {
+  const page = await openedWith(`
+    export default async () => {};
+    export const start = async () => {};
+    export class WebSession {
+      info() { return JSON.stringify({ id: 'nano' }); }
+      async encode() { throw new Error('the shader is not valid'); }
+    }`);
+  assert.equal(await asked(page), 'gorilla.');
+  const notice = 'WebGPU does not work here, so the processor answers. the shader is not valid';
+  await page.getByText(notice).first().waitFor();
+  await page.getByText('nano on this browser, since WebGPU does not work here').waitFor();
+  await page.context().close();
+});
+
+test('the processor answers where there is no adapter', options, async () => {
+  const without = await startBrowser();
+  try {
+    // The script would say so if it were asked.
+    const page = await openedWith(FAULTS['does not start'], without);
+    await page.getByText('nano on this browser').waitFor();
+    assert.equal(await asked(page), 'gorilla.');
+    assert.equal(await page.getByText('WebGPU').count(), 0);
+  } finally {
+    await without.close();
+  }
+});
+
 test('a GPU that is a program is used only when it is asked for', options, async () => {
   const page = await openPage(browser, server.address);
   await page.getByText('nano on this browser').waitFor({ timeout: 60_000 });
@@ -98,5 +126,74 @@ test('WebGPU answers as the program', answered, async () => {
   assert.equal(masks.length, expected.masks.length);
   masks.forEach((mask, i) => assert.ok(iou(mask, expected.masks[i]) >= 0.99));
   assert.equal(await page.getByText('nano on WebGPU in this browser').count(), 1);
+  await page.context().close();
+});
+
+/** Answers of the worker in one form, alone, to each call about scene 1. */
+function answers(page, form, calls) {
+  const file = readFileSync(demo('scene1.jpg')).toString('base64');
+  return page.evaluate(
+    async ([form, calls, file]) => {
+      const worker = new Worker(new URL(`worker.js?form=${form}`, document.baseURI), { type: 'module' });
+      const forms = [];
+      const waiting = new Map();
+      worker.onmessage = ({ data }) => {
+        if (data.form) {
+          forms.push(data.form);
+        } else if (data.result || data.failure || data.fault) {
+          waiting.get(data.id)(data.result ?? { failed: JSON.stringify(data) });
+        }
+      };
+      const ask = (call) =>
+        new Promise((resolve) => {
+          waiting.set(waiting.size, resolve);
+          worker.postMessage({ id: waiting.size - 1, call });
+        });
+      const bytes = Uint8Array.from(atob(file), (sign) => sign.charCodeAt(0));
+      const { id } = await ask({ method: 'encode', file: new Blob([bytes]) });
+      const all = [];
+      for (const { goal, ...input } of calls) {
+        const json = JSON.stringify({ ...input, picture: id });
+        all.push(await ask(goal ? { method: 'ask', goal, question: json } : { method: 'masks', prompt: json }));
+      }
+      worker.terminate();
+      return { forms, all };
+    },
+    [form, calls, file],
+  );
+}
+
+test('every kind of question has the same answer on WebGPU as on the processor', answered, async () => {
+  const content = (name) => readFileSync(demo(name)).toString('base64');
+  const phrase = { type: 'text', text: 'the gorilla' };
+  const box = { type: 'box', box: [108, 52, 205, 171] };
+  const sound = { type: 'sound', data: content('scene1-4-1.wav') };
+  const picture = { type: 'picture', data: content('scene1-3-1.png') };
+  const points = { type: 'points', points: [[160, 100]], labels: [1] };
+  const alone = [phrase, box, picture, sound, points].map((one) => ({ goal: 'segment', references: [one] }));
+  const calls = [
+    ...alone,
+    { goal: 'segment', question: 'Can you segment {1} and {2} in this image?', references: [box, sound], choose: 'likeliest' },
+    { goal: 'segment', references: [phrase], explain: true },
+    { goal: 'describe', references: [box] },
+    { goal: 'chat', question: 'Can you segment the tree in this image?' },
+    { points: [[160, 100], [20, 20]], labels: [1, 0], candidates: 'all' },
+  ];
+  const page = await openPage(browser, `${server.address}?form=flex`);
+  const expected = await answers(page, 'flex', calls);
+  const found = await answers(page, 'webgpu', calls);
+  assert.deepEqual(found.forms, ['webgpu']);
+  expected.all.forEach((one, i) => {
+    const other = found.all[i];
+    const about = JSON.stringify([calls[i], other]).slice(0, 2000);
+    assert.equal(one.failed, undefined, about);
+    assert.equal(other.text, one.text, about);
+    assert.equal(other.masks.length, one.masks.length, about);
+    one.masks.forEach((mask, j) => {
+      assert.ok(iou(mask, other.masks[j]) >= 0.99, about);
+      assert.ok(Math.abs(mask.score - other.masks[j].score) < 0.01, about);
+    });
+    assert.equal(other.explanations?.length, one.explanations?.length, about);
+  });
   await page.context().close();
 });
