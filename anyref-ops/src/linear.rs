@@ -1,5 +1,7 @@
 //! Linear layers.
 
+#[cfg(feature = "cube")]
+use super::cube::{self, DenseProduct};
 use super::dispatch::{BackendKind, FlexKind, on_processor};
 #[cfg(feature = "flex")]
 use super::flex;
@@ -12,7 +14,9 @@ use burn::tensor::{Tensor, backend::Backend};
 /// The weight may have another type than `x`; the output has the type of `x`. On the CPU backend a
 /// half weight stays half in memory: it is widened tile by tile for many rows, and read once, in
 /// order, for few; sums are f32. The gradient of `x` is fused, that of the weight is composed of
-/// burn's operations. Other backends convert a weight of another type at each call.
+/// burn's operations. On GPUs without gradients up to 8 rows are multiplied by one kernel, which
+/// widens half weights as it reads them. Other products convert a weight of another type at each
+/// call.
 ///
 /// # Shapes
 /// - x: `[.., inputs]`
@@ -87,6 +91,14 @@ fn of_rows<B: Backend>(
             Ok(y) => return y,
             Err(input) => input,
         };
+    // burn's product of one row gives wrong values for some small sizes, such as 16, on Vulkan.
+    #[cfg(feature = "cube")]
+    {
+        let (weight, bias) = (weight.clone(), bias.clone());
+        if let Some(y) = cube::one_product(&x, DenseProduct { weight, bias }) {
+            return y;
+        }
+    }
     let dtype = x.dtype();
     let (weight, bias) = (weight.cast(dtype), bias.map(|bias| bias.cast(dtype)));
     if on_processor::<B>() {

@@ -158,6 +158,19 @@ fn products<B: Backend>(
     Some(outputs.into_iter().map(floats::<B, 2>).collect())
 }
 
+/// Computes the product of a few rows in one launch; `None` without kernels and for more rows.
+///
+/// # Shapes
+/// - x: `[n, inputs]`
+/// - output: `[n, outputs]`, in the type of `x`
+pub(crate) fn one_product<B: Backend>(
+    x: &Tensor<B, 2>,
+    product: DenseProduct<B>,
+) -> Option<Tensor<B, 2>> {
+    let [output] = exactly(products(GemvForm::One, x.clone(), &[product])?);
+    Some(output)
+}
+
 /// Computes three products of a few rows in one launch; `None` without kernels, for more rows, and
 /// if weights differ in type or some have no bias.
 ///

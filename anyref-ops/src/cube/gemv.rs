@@ -33,6 +33,8 @@ pub(crate) struct Gemv {
 /// Combination of products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GemvForm {
+    /// Product with one weight.
+    One,
     /// Products with three weights, each an output.
     Three,
     /// `silu(first) · second` of the products with two weights of equal shape.
@@ -53,7 +55,7 @@ impl KernelOperation for Gemv {
         let [rows, _] = inputs[0].dims();
         let weights = match self.form {
             GemvForm::Three => &inputs[1..4],
-            GemvForm::Gated => &inputs[1..2],
+            GemvForm::One | GemvForm::Gated => &inputs[1..2],
         };
         let output = |weight: &TensorType| {
             let [outputs, _] = weight.dims();
@@ -88,6 +90,26 @@ impl KernelOperation for Gemv {
         let at_once = rows.next_power_of_two();
         let count = cubes(whole.div_ceil(UNITS / LANES));
         match self.form {
+            GemvForm::One => {
+                let [weight, bias] = exactly(inputs);
+                one::launch(
+                    &client,
+                    count,
+                    dim,
+                    addresses,
+                    size,
+                    x.into_tensor_arg(),
+                    weight.into_tensor_arg(),
+                    bias.into_array_arg(),
+                    outputs[0].clone().into_array_arg(),
+                    rows,
+                    whole,
+                    columns / size,
+                    at_once,
+                    self.biased,
+                    dtypes,
+                );
+            }
             GemvForm::Three => {
                 let [first, second, third, bias, second_bias, third_bias] = exactly(inputs);
                 three::launch(
@@ -235,6 +257,32 @@ fn write<F: Float>(
 fn team_output() -> usize {
     let cube = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
     cube * comptime!(UNITS / LANES) + UNIT_POS as usize / LANES
+}
+
+/// Computes the product with one weight.
+#[cube(launch, address_type = "dynamic")]
+fn one<F: Float, W: Float, N: Size>(
+    x: &Tensor<Vector<F, N>>,
+    weight: &Tensor<Vector<W, N>>,
+    bias: &Array<F>,
+    output: &mut Array<F>,
+    rows: usize,
+    outputs: usize,
+    vectors: usize,
+    #[comptime] at_once: usize,
+    #[comptime] biased: bool,
+    #[define(F, W)] _dtypes: [StorageType; 2],
+) {
+    let mut partial = SharedMemory::<f32>::new(comptime!(UNITS * at_once));
+    let column = team_output();
+    let mut sums = zeros(at_once);
+    if column < outputs {
+        add_products(x, weight, &mut sums, column, rows, vectors, at_once);
+    }
+    team_sums(&mut sums, &mut partial, at_once, UNITS, LANES);
+    if UNIT_POS as usize % LANES == 0 && column < outputs {
+        write(&sums, bias, output, column, rows, outputs, at_once, biased);
+    }
 }
 
 /// Computes the products with three weights.

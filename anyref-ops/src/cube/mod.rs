@@ -33,7 +33,7 @@ mod tests;
 
 pub(crate) use blocks::{BlockForms, block_forms};
 pub(crate) use calls::{
-    DenseProduct, FewQueriesInput, NormParameters, add_norm, attend, gated_product, norm, rotate,
-    swiglu, three_products,
+    DenseProduct, FewQueriesInput, NormParameters, add_norm, attend, gated_product, norm,
+    one_product, rotate, swiglu, three_products,
 };
 pub use gpu_backends::{GpuBackendVisitor, visit_gpu_backends};

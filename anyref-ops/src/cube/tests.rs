@@ -4,8 +4,8 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Bool, DType, Tensor, TensorData};
 
 use super::calls::{
-    DenseProduct, FewQueriesInput, NormParameters, add_norm, attend, gated_product, norm, rotate,
-    swiglu, three_products,
+    DenseProduct, FewQueriesInput, NormParameters, add_norm, attend, gated_product, norm,
+    one_product, rotate, swiglu, three_products,
 };
 use crate::blocks::random::random_bytes;
 
@@ -242,6 +242,8 @@ fn products_are_their_definition<B: Backend>() {
                 let of = |(weight, bias): &(Vec<f64>, Option<Vec<f64>>)| {
                     product(&x, weight, bias.as_deref(), inputs)
                 };
+                let found = one_product(&rows_of, dense(&given[1])).expect("a kernel");
+                assert_near(&case, found, &of(&given[1]), allowed(dtype));
                 let three = [0, 1, 2].map(|index| dense(&given[index]));
                 let found = three_products(&rows_of, &three).expect("a kernel");
                 for (found, given) in found.into_iter().zip(&given) {
