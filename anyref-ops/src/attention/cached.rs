@@ -9,8 +9,8 @@ use crate::CachedRows;
 
 /// [`attention`] to keys and values as a cache keeps them, scaled by `1 / sqrt(head_dim)`. On the
 /// processor without gradients halves and blocks are widened where they are multiplied, a block of
-/// keys at a time, and on GPUs without gradients, for a few queries, in the kernel; elsewhere all of
-/// them are, and blocks on GPUs too.
+/// keys at a time; on GPUs without gradients halves are, in the kernel for a few queries; elsewhere
+/// all of them are.
 ///
 /// # Shapes
 /// - output: `[batch, heads, queries, value_dim]`

@@ -20,8 +20,8 @@ const VECTOR: usize = 8;
 /// Products of one input and several weights.
 ///
 /// Inputs are the rows `x`, `[n, inputs]`, the weights, `[outputs, inputs]` each, of one type, and,
-/// if there are any, their biases, `[outputs]` each, in the type of `x`. Weights of another order in
-/// memory are copied. Sums are f32.
+/// if there are any, their biases, `[outputs]` each, in the type of `x`. Weights of another order
+/// in memory are copied. Sums are f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gemv {
     /// Combination of the products.

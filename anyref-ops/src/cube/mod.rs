@@ -6,8 +6,8 @@
 //! without fusion and, as an operation in its stream, with it; [`calls`] finds it by the type of
 //! a generic backend.
 //!
-//! * [`blocks`]: weights stay in the device's memory as planes of words, with `Autodiff` over any of
-//!   these backends too.
+//! * [`blocks`]: weights stay in the device's memory as planes of words, with `Autodiff` over any
+//!   of these backends too.
 //! * [`norm`]: a normalisation in one launch, with the residual sum before it.
 //! * [`rotary`]: queries and keys rotated in one launch.
 //! * [`swiglu`]: the gated activation of an MLP.

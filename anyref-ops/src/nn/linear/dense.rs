@@ -2,18 +2,7 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::{Linear, LinearWeight};
 use crate::cube::{self, DenseProduct};
-
-fn product<B: Backend>(layer: &Linear<B>) -> Option<DenseProduct<B>> {
-    match &layer.weight {
-        LinearWeight::Dense(weight) => Some(DenseProduct {
-            weight: weight.val(),
-            bias: layer.bias.as_ref().map(|bias| bias.val()),
-        }),
-        _ => None,
-    }
-}
 
 /// Shape of rows, and the shape `[n, d]` of all of them.
 fn flat<const D: usize>(shape: [usize; D]) -> [usize; 2] {
@@ -30,12 +19,13 @@ fn shaped<B: Backend, const D: usize>(output: Tensor<B, 2>, mut shape: [usize; D
 ///
 /// # Shapes
 /// - x: `[.., d_input]`
+/// - products: weights and biases, `None` for weights in blocks
 /// - outputs: `[.., d_output]` of each layer
 pub(super) fn each<B: Backend, const D: usize, const N: usize>(
-    layers: [&Linear<B>; N],
+    products: [Option<DenseProduct<B>>; N],
     x: &Tensor<B, D>,
 ) -> Option<[Tensor<B, D>; N]> {
-    let products: Option<Vec<_>> = layers.into_iter().map(product).collect();
+    let products: Option<Vec<_>> = products.into_iter().collect();
     let products: [_; 3] = products?.try_into().ok()?;
     let shape = x.dims();
     let outputs = cube::three_products(&x.clone().reshape(flat(shape)), &products)?;
@@ -43,18 +33,18 @@ pub(super) fn each<B: Backend, const D: usize, const N: usize>(
     outputs.to_vec().try_into().ok()
 }
 
-/// Computes `silu(gate(x)) · up(x)` in one launch; `None` where that cannot be.
+/// Computes `silu(x · gate) · (x · up)` in one launch; `None` where that cannot be.
 ///
 /// # Shapes
 /// - x: `[.., d_input]`
 /// - output: `[.., d_output]`
 pub(super) fn gated<B: Backend, const D: usize>(
-    gate: &Linear<B>,
-    up: &Linear<B>,
+    gate: DenseProduct<B>,
+    up: DenseProduct<B>,
     x: &Tensor<B, D>,
 ) -> Option<Tensor<B, D>> {
     let shape = x.dims();
-    let products = [product(gate)?, product(up)?];
+    let products = [gate, up];
     let output = cube::gated_product(&x.clone().reshape(flat(shape)), &products)?;
     Some(shaped(output, shape))
 }

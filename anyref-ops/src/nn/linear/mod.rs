@@ -95,7 +95,7 @@ impl<B: Backend> Linear<B> {
             }
         };
         #[cfg(feature = "cube")]
-        if let Some(outputs) = dense::each(layers, &x) {
+        if let Some(outputs) = dense::each(layers.map(Self::dense_product), &x) {
             return outputs;
         }
         layers.map(|layer| layer.forward(x.clone()))
@@ -109,11 +109,21 @@ impl<B: Backend> Linear<B> {
     /// - output: `[.., d_output]`
     pub fn forward_gated<const D: usize>(gate: &Self, up: &Self, x: Tensor<B, D>) -> Tensor<B, D> {
         #[cfg(feature = "cube")]
-        if let Some(output) = dense::gated(gate, up, &x) {
+        if let (Some(gate), Some(up)) = (gate.dense_product(), up.dense_product())
+            && let Some(output) = dense::gated(gate, up, &x)
+        {
             return output;
         }
         let [gate, up] = Self::forward_each([gate, up], x);
         crate::swiglu(gate, up)
+    }
+
+    /// Weight and bias, unless the weight is in blocks.
+    #[cfg(feature = "cube")]
+    fn dense_product(&self) -> Option<crate::cube::DenseProduct<B>> {
+        let weight = self.weight.dense()?.val();
+        let bias = self.bias.as_ref().map(|bias| bias.val());
+        Some(crate::cube::DenseProduct { weight, bias })
     }
 
     /// Computes the products of weights in blocks, or returns the input.
