@@ -1,12 +1,11 @@
 //! Transformer layer of SAM's image encoder.
 
-use anyref_ops::gelu;
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use anyref_ops::{Windows, add, gelu};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::{SamVisionAttention, SamVisionConfig};
-use crate::window::Windows;
 
 /// Feed-forward layer (segment-anything `MLPBlock`).
 #[derive(Module, Debug)]
@@ -75,8 +74,8 @@ impl<B: Backend> SamVisionLayer<B> {
         } else {
             self.attn.forward(normed)
         };
-        let x = (x + mixed).reshape([batch * height * width, hidden]);
-        let x = x.clone() + self.mlp.forward(self.layer_norm2.forward(x));
+        let x = add(mixed, x).reshape([batch * height * width, hidden]);
+        let x = add(self.mlp.forward(self.layer_norm2.forward(x.clone())), x);
         x.reshape([batch, height, width, hidden])
     }
 }
