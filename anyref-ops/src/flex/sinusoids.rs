@@ -66,7 +66,7 @@ impl Kernel for Rows<'_> {
                 (*sine, *cosine) = sin_cos::<S>(x);
             }
             // Infinite ones and those that are not numbers too.
-            if angles.iter().any(|x| !(x.abs() < LARGEST)) {
+            if !angles.iter().all(|x| x.abs() < LARGEST) {
                 for ((x, sine), cosine) in angles.iter().zip(sines).zip(cosines) {
                     (*sine, *cosine) = x.sin_cos();
                 }

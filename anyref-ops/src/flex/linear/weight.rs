@@ -143,7 +143,7 @@ impl<'a> Weight<'a, burn::tensor::bf16> {
     /// lies so that they can be read as words.
     pub(super) fn pairs(&self) -> Option<(&'a [f32], usize)> {
         let (depth, order) = (self.depth, self.order);
-        if order != Order::Inputs || depth % 2 != 0 || self.stride % 2 != 0 {
+        if order != Order::Inputs || !depth.is_multiple_of(2) || !self.stride.is_multiple_of(2) {
             return None;
         }
         let pairs = self.values.as_ptr().cast::<f32>();
