@@ -4,6 +4,7 @@
 use super::cube::{self, NormParameters};
 #[cfg(feature = "flex")]
 use super::flex::{NormInput, norm};
+use super::shared::add;
 use burn::tensor::{Tensor, backend::Backend};
 
 /// `(x - mean) / sqrt(var + epsilon) * gamma + beta`.
@@ -65,7 +66,7 @@ pub fn add_layer_norm<B: Backend, const D: usize>(
             return outputs;
         }
     }
-    let sum = x + added;
+    let sum = add(added, x);
     [sum.clone(), layer_norm(sum, gamma, beta, epsilon)]
 }
 
@@ -126,7 +127,7 @@ pub fn add_rms_norm<B: Backend, const D: usize>(
             return outputs;
         }
     }
-    let sum = x + added;
+    let sum = add(added, x);
     [sum.clone(), rms_norm(sum, gamma, epsilon)]
 }
 
