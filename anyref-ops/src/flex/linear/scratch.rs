@@ -98,7 +98,7 @@ mod tests {
         first.fill(1.0);
         let at = first.as_ptr();
         let second = Scratch::<u32>::new(7);
-        assert!(at.is_aligned_to_line() && second.as_ptr().is_aligned_to_line());
+        assert!(at.starts_line() && second.as_ptr().starts_line());
         drop(second);
         drop(first);
         let again = Scratch::<u32>::new(50);
@@ -108,11 +108,11 @@ mod tests {
     }
 
     trait Aligned {
-        fn is_aligned_to_line(self) -> bool;
+        fn starts_line(self) -> bool;
     }
 
     impl<W> Aligned for *const W {
-        fn is_aligned_to_line(self) -> bool {
+        fn starts_line(self) -> bool {
             self.addr().is_multiple_of(64)
         }
     }
