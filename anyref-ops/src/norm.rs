@@ -4,7 +4,6 @@
 use super::cube::{self, NormParameters};
 #[cfg(feature = "flex")]
 use super::flex::{NormInput, norm};
-use super::shared::add;
 use burn::tensor::{Tensor, backend::Backend};
 
 /// `(x - mean) / sqrt(var + epsilon) * gamma + beta`.
@@ -66,7 +65,7 @@ pub fn add_layer_norm<B: Backend, const D: usize>(
             return outputs;
         }
     }
-    let sum = add(added, x);
+    let sum = x + added;
     [sum.clone(), layer_norm(sum, gamma, beta, epsilon)]
 }
 
@@ -127,7 +126,7 @@ pub fn add_rms_norm<B: Backend, const D: usize>(
             return outputs;
         }
     }
-    let sum = add(added, x);
+    let sum = x + added;
     [sum.clone(), rms_norm(sum, gamma, epsilon)]
 }
 

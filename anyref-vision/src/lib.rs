@@ -46,6 +46,7 @@ pub mod roi_align;
 pub mod sam;
 pub mod sam2;
 mod tower_sizes;
+mod window;
 
 pub use error::{Error, Result};
 
