@@ -91,7 +91,7 @@ fn of_rows<B: Backend>(
             Ok(y) => return y,
             Err(input) => input,
         };
-    // burn's product of one row gives wrong values for some small sizes, such as 16, on Vulkan.
+    // One launch with the bias, which is not tuned and reads half weights as they are.
     #[cfg(feature = "cube")]
     {
         let (weight, bias) = (weight.clone(), bias.clone());
