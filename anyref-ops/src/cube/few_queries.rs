@@ -120,6 +120,10 @@ fn is_masked<M: Numeric>(
 }
 
 /// Attention of a query of a head, a cube each: queries, heads and batch are the axes.
+#[allow(
+    clippy::collapsible_if,
+    reason = "the outer condition is known when the kernel is compiled"
+)]
 #[cube(launch, address_type = "dynamic")]
 fn attend<F: Float, K: Float, M: Numeric, N: Size>(
     query: &Tensor<Vector<F, N>>,

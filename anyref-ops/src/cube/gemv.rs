@@ -280,7 +280,8 @@ fn one<F: Float, W: Float, N: Size>(
         add_products(x, weight, &mut sums, column, rows, vectors, at_once);
     }
     team_sums(&mut sums, &mut partial, at_once, UNITS, LANES);
-    if UNIT_POS as usize % LANES == 0 && column < outputs {
+    let lane = UNIT_POS as usize % LANES;
+    if lane == 0 && column < outputs {
         write(&sums, bias, output, column, rows, outputs, at_once, biased);
     }
 }
@@ -321,7 +322,8 @@ fn three<F: Float, W: Float, N: Size>(
         add_products(x, third, &mut sums, output, rows, vectors, at_once);
     }
     team_sums(&mut sums, &mut partial, at_once, UNITS, LANES);
-    if UNIT_POS as usize % LANES == 0 {
+    let lane = UNIT_POS as usize % LANES;
+    if lane == 0 {
         if output < first_count {
             write(
                 &sums,
@@ -387,7 +389,8 @@ fn gated<F: Float, W: Float, N: Size>(
     }
     team_sums(&mut gates, &mut partial, at_once, UNITS, LANES);
     team_sums(&mut ups, &mut partial, at_once, UNITS, LANES);
-    if UNIT_POS as usize % LANES == 0 && column < outputs {
+    let lane = UNIT_POS as usize % LANES;
+    if lane == 0 && column < outputs {
         #[unroll]
         for row in 0..at_once {
             if row < rows {
