@@ -598,3 +598,25 @@ fn what_an_object_looked_at_is_explained() {
         &["cannot write tone.wav"],
     );
 }
+
+/// Kernels are chosen in the first round, which asks a question of each kind, and used in the
+/// second.
+#[test]
+fn warming_up_asks_every_kind_of_question_twice() {
+    let folder = folder();
+    let told = succeed(folder.path(), &["warm-up"]);
+    for round in ["first round", "second round"] {
+        for step in ["picture", "text", "box", "sound", "mixture", "absent"] {
+            let line = format!("{round}: {step} ");
+            assert!(told.lines().any(|told| told.starts_with(&line)), "{told}");
+        }
+    }
+    assert!(
+        told.trim_end()
+            .lines()
+            .last()
+            .unwrap()
+            .contains(", second round "),
+        "{told}"
+    );
+}
