@@ -28,16 +28,8 @@ pub fn layer_norm<B: Backend, const D: usize>(
         Err(input) => (input.x, input.gamma, beta),
     };
     #[cfg(feature = "cube")]
-    {
-        let (gamma, beta) = (gamma.clone(), Some(beta.clone()));
-        let parameters = NormParameters {
-            gamma,
-            beta,
-            epsilon,
-        };
-        if let Some(y) = cube::norm(&x, &parameters) {
-            return y;
-        }
+    if let Some(y) = cube::norm(&x, &parameters(&gamma, Some(&beta), epsilon)) {
+        return y;
     }
     composed::layer_norm(x, gamma, beta, epsilon)
 }
@@ -54,16 +46,8 @@ pub fn add_layer_norm<B: Backend, const D: usize>(
     epsilon: f64,
 ) -> [Tensor<B, D>; 2] {
     #[cfg(feature = "cube")]
-    {
-        let (gamma, beta) = (gamma.clone(), Some(beta.clone()));
-        let parameters = NormParameters {
-            gamma,
-            beta,
-            epsilon,
-        };
-        if let Some(outputs) = cube::add_norm(&x, &added, &parameters) {
-            return outputs;
-        }
+    if let Some(outputs) = cube::add_norm(&x, &added, &parameters(&gamma, Some(&beta), epsilon)) {
+        return outputs;
     }
     let sum = x + added;
     [sum.clone(), layer_norm(sum, gamma, beta, epsilon)]
@@ -90,16 +74,8 @@ pub fn rms_norm<B: Backend, const D: usize>(
         Err(input) => (input.x, input.gamma),
     };
     #[cfg(feature = "cube")]
-    {
-        let gamma = gamma.clone();
-        let parameters = NormParameters {
-            gamma,
-            beta: None,
-            epsilon,
-        };
-        if let Some(y) = cube::norm(&x, &parameters) {
-            return y;
-        }
+    if let Some(y) = cube::norm(&x, &parameters(&gamma, None, epsilon)) {
+        return y;
     }
     composed::rms_norm(x, gamma, epsilon)
 }
@@ -115,19 +91,25 @@ pub fn add_rms_norm<B: Backend, const D: usize>(
     epsilon: f64,
 ) -> [Tensor<B, D>; 2] {
     #[cfg(feature = "cube")]
-    {
-        let gamma = gamma.clone();
-        let parameters = NormParameters {
-            gamma,
-            beta: None,
-            epsilon,
-        };
-        if let Some(outputs) = cube::add_norm(&x, &added, &parameters) {
-            return outputs;
-        }
+    if let Some(outputs) = cube::add_norm(&x, &added, &parameters(&gamma, None, epsilon)) {
+        return outputs;
     }
     let sum = x + added;
     [sum.clone(), rms_norm(sum, gamma, epsilon)]
+}
+
+/// Parameters of a kernel, which has a shift if it is a layer norm's.
+#[cfg(feature = "cube")]
+fn parameters<B: Backend>(
+    gamma: &Tensor<B, 1>,
+    beta: Option<&Tensor<B, 1>>,
+    epsilon: f64,
+) -> NormParameters<B> {
+    NormParameters {
+        gamma: gamma.clone(),
+        beta: beta.cloned(),
+        epsilon,
+    }
 }
 
 /// Composed forms, in burn's own tensor operations. Half values are normalised in f32, and scaled

@@ -3,6 +3,8 @@
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::attention;
+#[cfg(feature = "cube")]
+use super::few_queries;
 use super::input::{AttentionInput, CachedAttention};
 #[cfg(feature = "cube")]
 use crate::CachedRows;
@@ -21,28 +23,16 @@ pub fn cached_attention<B: Backend>(input: CachedAttention<B>) -> Tensor<B, 4> {
         Err(input) => input,
     };
     #[cfg(feature = "cube")]
-    if let Some(output) = few_queries(&input) {
-        return output;
+    if let (CachedRows::Float(key), CachedRows::Float(value)) = (&input.key, &input.value) {
+        // The kernel widens halves as it reads them.
+        let narrow = AttentionInput::new(input.query.clone(), key.clone(), value.clone());
+        let narrow = narrow.with_mask(input.mask.clone());
+        if let Some(output) = few_queries(&narrow.with_causal(input.causal)) {
+            return output;
+        }
     }
     let dtype = input.query.dtype();
     let (key, value) = (input.key.values(dtype), input.value.values(dtype));
     let wide = AttentionInput::new(input.query, key, value);
     attention(wide.with_mask(input.mask).with_causal(input.causal))
-}
-
-/// Attention to floats of any type in one launch, where the backend has a kernel for it.
-#[cfg(feature = "cube")]
-fn few_queries<B: Backend>(input: &CachedAttention<B>) -> Option<Tensor<B, 4>> {
-    let (CachedRows::Float(key), CachedRows::Float(value)) = (&input.key, &input.value) else {
-        return None;
-    };
-    let [.., head_dim] = input.query.dims();
-    crate::cube::attend(crate::cube::FewQueriesInput {
-        query: &input.query,
-        key,
-        value,
-        mask: input.mask.as_ref(),
-        causal: input.causal,
-        scale: (head_dim as f64).powf(-0.5),
-    })
 }

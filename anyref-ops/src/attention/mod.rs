@@ -35,7 +35,8 @@ pub fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
     }
 }
 
-/// Attention in one launch, where the backend has a kernel for it.
+/// Attention in one launch, where the backend has a kernel for it; keys and values may have another
+/// type than the queries.
 #[cfg(feature = "cube")]
 fn few_queries<B: Backend>(input: &AttentionInput<B>) -> Option<Tensor<B, 4>> {
     if input.relative_position.is_some() {

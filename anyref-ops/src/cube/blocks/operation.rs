@@ -19,7 +19,7 @@ struct BlockOperation {
 
 #[derive(Debug, Clone)]
 enum Kind {
-    /// `x · weightᵀ` of the inputs `x`, `[n, columns]`, and words: `[n, rows]` in the type of `x`.
+    /// Product of `x`, `[n, columns]`, and the weight of the words: `[n, rows]` in the type of `x`.
     Product,
     /// Values of a range of rows of the words, `[range.len(), columns]`.
     Range(Range<usize>, DType),
