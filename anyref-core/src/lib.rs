@@ -123,7 +123,7 @@ pub use model::{AnyRefModel, MaskBranch, PictureFeatures, ReferencePooling, pict
 pub use model_place::ModelPlace;
 pub use observer::{Cancel, Observer, OnText};
 pub use picture::Picture;
-pub use precision::{FREQUENCIES, ModelOptions, cast_weights};
+pub use precision::{FREQUENCIES, ModelOptions, as_loaded, cast_weights};
 pub use preprocess::{PicturePixels, PicturePreprocessor};
 pub use prompt::{Prompt, Question, next_placeholder};
 pub use prompt_config::{DESCRIBE_QUESTION, PictureMarkers, PromptConfig, QuestionForm, Template};

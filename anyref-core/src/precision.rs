@@ -3,7 +3,7 @@
 use anyref_llm::Quantization;
 use anyref_ops::blocks::BlockType;
 use anyref_ops::{self as ops, CacheType, StoredWeights};
-use anyref_weights::{LoadOptions, WeightType};
+use anyref_weights::{LoadOptions, WeightType, with_matrices_as_mapped, with_stored_layout};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Element, Tensor};
@@ -18,6 +18,16 @@ pub const FREQUENCIES: &str = "positional_encoding_gaussian_matrix";
 pub fn cast_weights<B: Backend, M: Module<B>>(module: M, dtype: DType) -> M {
     let path = Vec::new();
     module.map(&mut Cast { dtype, path })
+}
+
+/// Gives a drawn module's weights the types and the memory layout that they would have if they were
+/// loaded from a safetensors file in that type with [`ModelOptions::dtype`]: on the processor
+/// matrices alone are converted.
+pub fn as_loaded<B: Backend, M: Module<B>>(module: M, dtype: DType, device: &B::Device) -> M {
+    match ops::stored_weights::<B>(device) {
+        StoredWeights::HalfOrMapped => with_matrices_as_mapped(module, dtype),
+        _ => with_stored_layout(cast_weights(module, dtype)),
+    }
 }
 
 struct Cast {

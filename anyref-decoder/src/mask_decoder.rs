@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use anyref_ops as ops;
+use anyref_ops::dispatch::{BackendKind, FlexKind};
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig};
@@ -12,6 +13,9 @@ use crate::error::{Error, Result, positive_multiple};
 use crate::mlp::{Mlp, MlpConfig};
 use crate::two_way::{TwoWayTransformer, TwoWayTransformerConfig};
 use crate::upscale::{OutputUpscaling, OutputUpscalingConfig};
+
+/// Prompts that are decoded at once on the processor.
+const TOGETHER: usize = 4;
 
 /// Configuration of a [`MaskDecoder`]; the defaults are SAM's.
 #[derive(Config, Debug)]
@@ -145,6 +149,23 @@ pub struct MaskDecoderInput<B: Backend> {
     pub multimask_output: bool,
 }
 
+impl<B: Backend> MaskDecoderInput<B> {
+    /// Input of some of the prompts.
+    fn part(&self, first: usize, count: usize) -> Self {
+        let maps = |maps: &Tensor<B, 4>| match maps.dims()[0] {
+            1 => maps.clone(),
+            _ => maps.clone().narrow(0, first, count),
+        };
+        Self {
+            image_embeddings: maps(&self.image_embeddings),
+            image_pe: maps(&self.image_pe),
+            sparse: self.sparse.clone().narrow(0, first, count),
+            dense: maps(&self.dense),
+            multimask_output: self.multimask_output,
+        }
+    }
+}
+
 /// Output of [`MaskDecoder::forward`].
 #[derive(Debug, Clone)]
 pub struct MaskDecoderOutput<B: Backend> {
@@ -173,12 +194,32 @@ pub struct MaskDecoder<B: Backend> {
 }
 
 impl<B: Backend> MaskDecoder<B> {
-    /// Predicts the masks of all prompts at once. A picture shared by all prompts is not copied
-    /// until its embedding depends on them.
+    /// Predicts the masks of all prompts. A picture shared by all prompts is not copied until its
+    /// embedding depends on them. On the processor, without gradients, a few prompts are decoded at
+    /// a time, whose embeddings stay in its caches.
     ///
     /// # Panics
     /// When `multimask_output` is set and `num_multimask_outputs` is 0.
     pub fn forward(&self, input: MaskDecoderInput<B>) -> MaskDecoderOutput<B> {
+        let [prompts, _, _] = input.sparse.dims();
+        let kind = BackendKind::of::<B>(&input.sparse.device());
+        if prompts <= TOGETHER || kind != BackendKind::Flex(FlexKind::Inference) {
+            return self.forward_at_once(input);
+        }
+        let parts = (0..prompts).step_by(TOGETHER).map(|first| {
+            let count = TOGETHER.min(prompts - first);
+            self.forward_at_once(input.part(first, count))
+        });
+        let (masks, estimates) = parts
+            .map(|part| (part.low_res_masks, part.iou_predictions))
+            .unzip();
+        MaskDecoderOutput {
+            low_res_masks: Tensor::cat(masks, 0),
+            iou_predictions: Tensor::cat(estimates, 0),
+        }
+    }
+
+    fn forward_at_once(&self, input: MaskDecoderInput<B>) -> MaskDecoderOutput<B> {
         let [_, _, height, width] = input.image_embeddings.dims();
         let image = ops::add_shared(cells(input.image_embeddings), cells(input.dense));
         let (tokens, image) =
@@ -193,7 +234,9 @@ impl<B: Backend> MaskDecoder<B> {
         let mlps = &self.output_hypernetworks_mlps;
         let weights = mask_weights(mlps, &tokens, 1, masks.clone());
         let pixels = self.output_upscaling.forward(image);
-        let values = ops::matmul(weights, pixels.swap_dims(1, 2));
+        // Pixels first: they lie in rows, and a mask or two are cheaper to transpose.
+        let values = ops::matmul(pixels, weights.swap_dims(1, 2));
+        let values = ops::permute(values, [0, 2, 1]);
         MaskDecoderOutput {
             low_res_masks: OutputUpscaling::picture_order(values, [height, width]),
             iou_predictions: self
@@ -245,5 +288,5 @@ pub(crate) fn mask_weights<B: Backend>(
 /// Reshapes `[n, d, h, w]` to `[n, h * w, d]`.
 pub(crate) fn cells<B: Backend>(map: Tensor<B, 4>) -> Tensor<B, 3> {
     let [batch, dim, height, width] = map.dims();
-    ops::permute(map.reshape([batch, dim, height * width]), [0, 2, 1])
+    ops::permute(map, [0, 2, 3, 1]).reshape([batch, height * width, dim])
 }

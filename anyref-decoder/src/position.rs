@@ -65,6 +65,6 @@ impl<B: Backend> PositionEmbeddingRandom<B> {
         let matrix = self.positional_encoding_gaussian_matrix.val();
         let points = points.cast(DType::F32) * 2.0 - 1.0;
         let angles = ops::matmul(points, matrix.cast(DType::F32).unsqueeze()) * (2.0 * PI);
-        Tensor::cat(vec![angles.clone().sin(), angles.cos()], 2)
+        ops::sinusoids(angles)
     }
 }

@@ -174,10 +174,8 @@ impl<B: Backend> PromptEncoder<B> {
         let grid = self.image_embedding_size;
         let encoding = self.pe_layer.grid([grid, grid]);
         let [_, _, dim] = encoding.dims();
-        encoding
-            .cast(self.no_mask_embed.weight.val().dtype())
-            .swap_dims(1, 2)
-            .reshape([1, dim, grid, grid])
+        let encoding = encoding.cast(self.no_mask_embed.weight.val().dtype());
+        ops::permute(encoding, [0, 2, 1]).reshape([1, dim, grid, grid])
     }
 
     /// Embeds the prompts. Points without a box are followed by one missing point.

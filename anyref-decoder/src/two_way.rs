@@ -175,7 +175,7 @@ impl<B: Backend> TwoWayAttentionBlock<B> {
         let look = self
             .cross_attn_image_to_token
             .forward(placed, q, queries.clone());
-        (queries, self.norm4.forward(keys + look))
+        (queries, self.norm4.forward(ops::add_shared(look, keys)))
     }
 }
 

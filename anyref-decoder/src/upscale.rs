@@ -156,10 +156,7 @@ fn double<B: Backend>(conv: &ConvTranspose2d<B>, rows: Tensor<B, 2>) -> Tensor<B
     let weight = conv.weight.val();
     let [input, output, _, _] = weight.dims();
     let [count, _] = rows.dims();
-    let weight = weight.permute([0, 2, 3, 1]).reshape([input, 4 * output]);
-    let places = ops::matmul(rows, weight).reshape([count * 4, output]);
-    match &conv.bias {
-        Some(bias) => places + bias.val().unsqueeze(),
-        None => places,
-    }
+    let weight = ops::permute(weight, [0, 2, 3, 1]).reshape([input, 4 * output]);
+    let bias = conv.bias.as_ref().map(|bias| bias.val().repeat_dim(0, 4));
+    ops::linear(rows, weight, bias).reshape([count * 4, output])
 }

@@ -34,12 +34,15 @@ mod pool;
 mod rotary;
 mod rows;
 mod shared;
+mod sinusoids;
 pub mod testing;
+mod windows;
 mod words;
 
 pub use activation::{gelu, quick_gelu, silu, swiglu};
 pub use attention::{
     AttentionInput, CachedAttention, RelativePosition, attention, cached_attention,
+    relative_position,
 };
 pub use cached_rows::{CacheType, CachedRows, Q8_0Rows};
 #[cfg(feature = "cube")]
@@ -56,7 +59,9 @@ pub use pointwise::pointwise;
 pub use pool::{each_within_pool, within_pool};
 pub use rotary::{Angles, rotary, rotary_each};
 pub use rows::{CacheCapacity, assign_rows};
-pub use shared::add_shared;
+pub use shared::{add, add_shared};
+pub use sinusoids::sinusoids;
+pub use windows::Windows;
 
 /// Code of the README, compiled and run with the tests of the documentation.
 #[cfg(doctest)]

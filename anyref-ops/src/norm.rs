@@ -4,6 +4,7 @@
 use super::cube::{self, NormParameters};
 #[cfg(feature = "flex")]
 use super::flex::{NormInput, norm};
+use super::shared::add;
 use burn::tensor::{Tensor, backend::Backend};
 
 /// `(x - mean) / sqrt(var + epsilon) * gamma + beta`.
@@ -49,7 +50,7 @@ pub fn add_layer_norm<B: Backend, const D: usize>(
     if let Some(outputs) = cube::add_norm(&x, &added, &parameters(&gamma, Some(&beta), epsilon)) {
         return outputs;
     }
-    let sum = x + added;
+    let sum = add(added, x);
     [sum.clone(), layer_norm(sum, gamma, beta, epsilon)]
 }
 
@@ -94,7 +95,7 @@ pub fn add_rms_norm<B: Backend, const D: usize>(
     if let Some(outputs) = cube::add_norm(&x, &added, &parameters(&gamma, None, epsilon)) {
         return outputs;
     }
-    let sum = x + added;
+    let sum = add(added, x);
     [sum.clone(), rms_norm(sum, gamma, epsilon)]
 }
 

@@ -3,7 +3,7 @@
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::matmul;
+use super::linear;
 
 /// Applies a 1 × 1 convolution to channels-last input, as one product over all cells.
 ///
@@ -15,10 +15,7 @@ pub fn pointwise<B: Backend>(conv: &Conv2d<B>, x: Tensor<B, 4>) -> Tensor<B, 4> 
     let [out, input, _, _] = weight.dims();
     let [batch, height, width, _] = x.dims();
     let rows = x.reshape([batch * height * width, input]);
-    let y = matmul(rows, weight.reshape([out, input]).transpose());
-    let y = match &conv.bias {
-        Some(bias) => y + bias.val().unsqueeze(),
-        None => y,
-    };
+    let weight = weight.reshape([out, input]).transpose();
+    let y = linear(rows, weight, conv.bias.as_ref().map(|bias| bias.val()));
     y.reshape([batch, height, width, out])
 }

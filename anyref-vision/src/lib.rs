@@ -46,7 +46,6 @@ pub mod roi_align;
 pub mod sam;
 pub mod sam2;
 mod tower_sizes;
-mod window;
 
 pub use error::{Error, Result};
 

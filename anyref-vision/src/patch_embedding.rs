@@ -28,9 +28,6 @@ pub(crate) fn embed_patches<B: Backend>(conv: &Conv2d<B>, pixels: Tensor<B, 4>) 
     let patches = ops::permute(cut, [0, 2, 4, 1, 3, 5])
         .reshape([batch * rows * columns, channels * patch * patch]);
     let weight = weight.reshape([out, channels * patch * patch]).transpose();
-    let mut tokens = ops::matmul(patches, weight);
-    if let Some(bias) = &conv.bias {
-        tokens = tokens + bias.val().unsqueeze();
-    }
-    tokens.reshape([batch, rows, columns, out])
+    let bias = conv.bias.as_ref().map(|bias| bias.val());
+    ops::linear(patches, weight, bias).reshape([batch, rows, columns, out])
 }

@@ -58,7 +58,7 @@ pub use report::{LoadReport, ShapeMismatch, TypeMismatch, Unexpected};
 pub use save::{output_tensors, save_module};
 pub use save_options::SaveOptions;
 pub use stable_hash::StableHash;
-pub use weight_layout::with_stored_layout;
+pub use weight_layout::{with_matrices_as_mapped, with_stored_layout};
 pub use weight_memory::{WeightMemory, weight_memory};
 pub use weight_type::WeightType;
 pub use writer::write_checkpoint;

@@ -3,7 +3,9 @@
 //!     parts_bench BACKEND PRESET DTYPE [SAM]
 //!
 //! DTYPE is a type of floats, or a format of blocks that the matrices of the encoders are rounded
-//! to, f32 otherwise. SAM replaces that of the preset: vit-b, vit-l or vit-h.
+//! to, f32 otherwise. Weights have the types and the layout of a model that the program `anyref`
+//! loads from safetensors with `--dtype`; memory is allocated as there. SAM replaces that of the
+//! preset: vit-b, vit-l or vit-h.
 //!
 //! Prints what it is as JSON on one line, then answers every line with the name of a part by the
 //! seconds of one run of it. Nothing leaves the device but the tokens of an answer and a number
@@ -16,16 +18,19 @@ use std::time::Instant;
 
 use anyref_core::quantization::{BlockType, written_block_type};
 use anyref_core::{
-    AnyRefConfig, AnyRefModel, BackendName, EncoderBlocks, OnDevice, SamConfig, cast_weights,
+    AnyRefConfig, AnyRefModel, BackendName, EncoderBlocks, OnDevice, SamConfig, as_loaded,
 };
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::{GenerationConfig, GenerationInput, generate};
-use anyref_ops::DeviceWatch;
+use anyref_ops::{DeviceWatch, on_processor};
 use anyref_vision::sam::SamVisionConfig;
-use anyref_weights::{WeightType, with_stored_layout};
-use burn::module::Module;
+use anyref_weights::WeightType;
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Distribution, Int, Tensor};
+
+/// Allocator of the program `anyref`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Failure = Box<dyn Error>;
 
@@ -87,12 +92,15 @@ impl OnDevice for Bench {
             config: self.config,
             dtype: self.dtype,
             blocks: self.blocks,
+            inputs: None,
+            prompts: None,
             drawn: Vec::new(),
         };
         println!("{{\"device\": {:?}}}", B::name(device));
         for line in std::io::stdin().lock().lines() {
             let line = line?;
             parts.draw(&line);
+            parts.input(&line);
             B::sync(device)?;
             let start = Instant::now();
             parts.run(&line)?;
@@ -102,18 +110,16 @@ impl OnDevice for Bench {
     }
 }
 
-/// A module with its weights in another type, as they would lie in memory had they been loaded from
-/// a file.
-fn drawn<B: Backend, M: Module<B>>(module: M, dtype: DType) -> M {
-    with_stored_layout(cast_weights(module, dtype))
-}
-
 /// Model with the inputs of its parts.
 struct Parts<B: Backend> {
     model: AnyRefModel<B>,
     config: AnyRefConfig,
     dtype: DType,
     blocks: Option<BlockType>,
+    /// Input that was drawn for the next run.
+    inputs: Option<Tensor<B, 4>>,
+    /// Prompts that were drawn for the next run, `[prompts, width]`.
+    prompts: Option<Tensor<B, 2>>,
     /// Parts whose weights have been converted.
     drawn: Vec<&'static str>,
 }
@@ -135,22 +141,23 @@ impl<B: Backend> Parts<B> {
             }
             self.drawn.push(part);
             // Weights are initialised on first use, and cast one by one here.
-            let fresh = self.config.init::<B>(&self.device());
+            let device = self.device();
+            let fresh = self.config.init::<B>(&device);
             let (dtype, model) = (self.dtype, &mut self.model);
             match *part {
                 "clip" => {
-                    model.vision_tower = drawn(fresh.vision_tower, dtype);
-                    model.mm_projector = drawn(fresh.mm_projector, dtype);
+                    model.vision_tower = as_loaded(fresh.vision_tower, dtype, &device);
+                    model.mm_projector = as_loaded(fresh.mm_projector, dtype, &device);
                 }
-                "sam" => model.image_encoder = drawn(fresh.image_encoder, dtype),
+                "sam" => model.image_encoder = as_loaded(fresh.image_encoder, dtype, &device),
                 "imagebind" => {
-                    model.audio_encoder = drawn(fresh.audio_encoder, dtype);
+                    model.audio_encoder = as_loaded(fresh.audio_encoder, dtype, &device);
                 }
-                "llm" => model.llm = drawn(fresh.llm, dtype),
+                "llm" => model.llm = as_loaded(fresh.llm, dtype, &device),
                 _ => {
-                    model.text_hidden_fcs = drawn(fresh.text_hidden_fcs, dtype);
-                    model.prompt_encoder = drawn(fresh.prompt_encoder, dtype);
-                    model.mask_decoder = drawn(fresh.mask_decoder, dtype);
+                    model.text_hidden_fcs = as_loaded(fresh.text_hidden_fcs, dtype, &device);
+                    model.prompt_encoder = as_loaded(fresh.prompt_encoder, dtype, &device);
+                    model.mask_decoder = as_loaded(fresh.mask_decoder, dtype, &device);
                 }
             }
             let asked = EncoderBlocks {
@@ -162,6 +169,26 @@ impl<B: Backend> Parts<B> {
         }
     }
 
+    /// Draws the inputs of encoders and of the mask decoder, which other programs have as well
+    /// before their time begins.
+    fn input(&mut self, part: &str) {
+        let (width, grid) = (self.width(), self.grid());
+        let count = if part == "prompt-masks" { PROMPTS } else { 1 };
+        self.inputs = match part {
+            "clip" => {
+                let side = self.config.vision_tower.image_size();
+                Some(self.random([1, 3, side, side]))
+            }
+            "sam" => {
+                let side = self.masks().image_encoder.image_size;
+                Some(self.random([1, 3, side, side]))
+            }
+            "prompt-mask" | "prompt-masks" => Some(self.random([1, width, grid, grid])),
+            _ => None,
+        };
+        self.prompts = Some(self.random([count, width]));
+    }
+
     /// Runs a part to completion.
     fn run(&self, part: &str) -> Result<(), Failure> {
         match part {
@@ -171,8 +198,7 @@ impl<B: Backend> Parts<B> {
             "prompt" => done(self.answer(1)?),
             "answer" => done(self.answer(ANSWER)?),
             "mask" => done(self.mask(self.random([1, self.width(), self.grid(), self.grid()]))),
-            "prompt-mask" => done(self.prompt_masks(1)),
-            "prompt-masks" => done(self.prompt_masks(PROMPTS)),
+            "prompt-mask" | "prompt-masks" => done(self.prompt_masks()?),
             "all" => {
                 let features = self.clip();
                 let embedding = self.sam();
@@ -191,7 +217,11 @@ impl<B: Backend> Parts<B> {
     fn random<const D: usize>(&self, shape: [usize; D]) -> Tensor<B, D> {
         let device = self.device();
         let values = Tensor::<B, D>::random(shape, Distribution::Normal(0.0, 1.0), &device);
-        values.cast(self.dtype)
+        // On the processor values are f32 whatever type the weights have.
+        match on_processor::<B>() {
+            true => values,
+            false => values.cast(self.dtype),
+        }
     }
 
     fn masks(&self) -> SamConfig {
@@ -208,15 +238,17 @@ impl<B: Backend> Parts<B> {
 
     fn clip(&self) -> Tensor<B, 3> {
         let side = self.config.vision_tower.image_size();
-        self.model
-            .picture_features(self.random([1, 3, side, side]))
-            .tokens
+        let pixels = self.inputs.clone();
+        let pixels = pixels.unwrap_or_else(|| self.random([1, 3, side, side]));
+        self.model.picture_features(pixels).tokens
     }
 
     fn sam(&self) -> Tensor<B, 4> {
         let side = self.masks().image_encoder.image_size;
         let model = self.model.mask_branch();
-        model.image_encoder.forward(self.random([1, 3, side, side]))
+        let pixels = self.inputs.clone();
+        let pixels = pixels.unwrap_or_else(|| self.random([1, 3, side, side]));
+        model.image_encoder.forward(pixels)
     }
 
     fn imagebind(&self) -> Option<Tensor<B, 3>> {
@@ -243,11 +275,11 @@ impl<B: Backend> Parts<B> {
     }
 
     /// Masks of prompts by themselves.
-    fn prompt_masks(&self, count: usize) -> Tensor<B, 4> {
-        let (width, grid) = (self.width(), self.grid());
-        let embedding = self.random([1, width, grid, grid]);
-        let prompts = self.random([count, width]);
-        self.model.decode_masks(embedding, prompts).low_res_masks
+    fn prompt_masks(&self) -> Result<Tensor<B, 4>, Failure> {
+        let (Some(embedding), Some(prompts)) = (self.inputs.clone(), self.prompts.clone()) else {
+            return Err("no input was drawn".into());
+        };
+        Ok(self.model.decode_masks(embedding, prompts).low_res_masks)
     }
 
     /// Mask of one object, whose state is refocused over an answer.

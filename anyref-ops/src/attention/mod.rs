@@ -4,6 +4,7 @@ mod cached;
 mod composition;
 mod folded;
 mod input;
+mod relative;
 
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -11,6 +12,9 @@ pub use cached::cached_attention;
 #[cfg(all(test, feature = "flex"))]
 pub(crate) use composition::composed;
 pub use input::{AttentionInput, CachedAttention, RelativePosition};
+#[cfg(all(test, feature = "flex"))]
+pub(crate) use relative::composed as composed_relative_position;
+pub use relative::relative_position;
 
 use crate::dispatch::on_processor;
 

@@ -1,5 +1,7 @@
 //! Tensors of f32 as buffers, and buffers filled in parallel.
 
+use core::mem::MaybeUninit;
+
 use burn::tensor::{DType, Shape, TensorData};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -39,6 +41,18 @@ pub(crate) fn for_each_chunk(
             chunks.for_each(|(index, values)| change(index, values));
         }
     }
+}
+
+/// Creates a buffer that `fill` writes, without clearing it first.
+///
+/// # Safety
+/// `fill` must write every value.
+pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
+    let mut values = Vec::with_capacity(len);
+    fill(&mut values.spare_capacity_mut()[..len]);
+    // SAFETY: the capacity is there, and the caller guarantees that all is written.
+    unsafe { values.set_len(len) };
+    values
 }
 
 /// Creates a buffer of `len` zeros and calls `fill` with each chunk and its index, in parallel.

@@ -81,6 +81,24 @@ pub(crate) fn sum(xs: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     total(parts)
 }
 
+/// Replaces each value by its `f` and sums these.
+#[inline(always)]
+pub(crate) fn map_sum(xs: &mut [f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut parts = [0.0; PARTS];
+    let (chunks, rest) = xs.as_chunks_mut::<PARTS>();
+    for chunk in chunks {
+        for i in 0..PARTS {
+            chunk[i] = f(chunk[i]);
+            parts[i] += chunk[i];
+        }
+    }
+    for (part, x) in parts.iter_mut().zip(rest) {
+        *x = f(*x);
+        *part += *x;
+    }
+    total(parts)
+}
+
 /// Sum of the parts, added in halves.
 #[inline(always)]
 pub(crate) fn total(mut parts: [f32; PARTS]) -> f32 {

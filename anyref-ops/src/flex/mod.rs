@@ -21,13 +21,15 @@ mod rotary;
 mod rows;
 mod shared;
 mod simd;
+mod sinusoids;
 pub mod slices;
 mod swiglu;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 pub(crate) use activation::{Activation, activation};
-pub(crate) use attention::{attention, cached_attention};
+pub(crate) use attention::{attention, cached_attention, relative_position};
 pub(crate) use blocks::{BlockInput, Panels, block_products, tracked_block_product};
 pub(crate) use cached_rows::{dequantize_rows, quantize_rows};
 pub(crate) use linear::{LinearInput, linear};
@@ -35,6 +37,8 @@ pub(crate) use norm::{NormInput, norm};
 pub(crate) use permute::permute;
 pub(crate) use rotary::rotary;
 pub(crate) use rows::{assign_rows, assign_words};
-pub(crate) use shared::add_shared;
+pub(crate) use shared::{add, add_shared};
 pub(crate) use simd::{Kernel, Simd, dispatch};
+pub(crate) use sinusoids::sinusoids;
 pub(crate) use swiglu::swiglu;
+pub(crate) use windows::{merge_windows, partition_windows};

@@ -74,6 +74,13 @@ impl Kernel for Pack<'_> {
             if transposed {
                 let row = |n: usize| &source[(first + n) * stride..][..depth];
                 let mut n = 0;
+                #[cfg(target_arch = "x86_64")]
+                while S::LANES == 16 && n + 16 <= used {
+                    let rows = core::array::from_fn(|i| row(n + i));
+                    // SAFETY: vectors of sixteen are those of AVX-512.
+                    unsafe { transpose_many::<16>(rows, &mut out[n..], panel) };
+                    n += 16;
+                }
                 while n + 4 <= used {
                     transpose_rows(
                         [row(n), row(n + 1), row(n + 2), row(n + 3)],
@@ -107,6 +114,51 @@ impl Kernel for Pack<'_> {
     }
 }
 
+/// Writes `out[k · stride + n] = rows[n][k]` for up to `N` rows of words; rows that are missing,
+/// the last ones, are empty.
+pub(crate) fn interleave<W: Copy, const N: usize>(rows: [&[W]; N], out: &mut [W], stride: usize) {
+    assert_eq!(size_of::<W>(), size_of::<f32>());
+    // SAFETY: words of the size of a float are moved as floats, whose patterns are all valid.
+    let rows = rows
+        .map(|row| unsafe { core::slice::from_raw_parts(row.as_ptr().cast::<f32>(), row.len()) });
+    // SAFETY: as above.
+    let out = unsafe { core::slice::from_raw_parts_mut(out.as_mut_ptr().cast::<f32>(), out.len()) };
+    dispatch(Interleave { rows, out, stride });
+}
+
+/// Operands of [`interleave`].
+struct Interleave<'a, const N: usize> {
+    rows: [&'a [f32]; N],
+    out: &'a mut [f32],
+    stride: usize,
+}
+
+impl<const N: usize> Kernel for Interleave<'_, N> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { rows, out, stride } = self;
+        let depth = rows[0].len();
+        let count = rows.iter().take_while(|row| !row.is_empty()).count();
+        #[cfg(target_arch = "x86_64")]
+        if S::LANES == 16 && N > 4 && count == N {
+            // SAFETY: vectors of sixteen are those of AVX-512.
+            return unsafe { transpose_many(rows, out, stride) };
+        }
+        let mut n = 0;
+        while n + 4 <= count {
+            let four = [rows[n], rows[n + 1], rows[n + 2], rows[n + 3]];
+            transpose_rows(four, &mut out[n..], stride);
+            n += 4;
+        }
+        for (n, row) in rows.iter().enumerate().take(count).skip(n) {
+            for (out, &x) in out[n..].iter_mut().step_by(stride).zip(&row[..depth]) {
+                *out = x;
+            }
+        }
+    }
+}
+
 /// Writes `out[k · stride + n] = rows[n][k]`, in squares of four.
 #[inline(always)]
 fn transpose_rows(rows: [&[f32]; 4], out: &mut [f32], stride: usize) {
@@ -122,6 +174,84 @@ fn transpose_rows(rows: [&[f32]; 4], out: &mut [f32], stride: usize) {
         for (out, row) in out[k * stride..].iter_mut().zip(rows) {
             *out = row[k];
         }
+    }
+}
+
+/// Writes `out[k · stride + n] = rows[n][k]` for up to sixteen rows, in squares of sixteen.
+///
+/// # Safety
+/// The machine has AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[allow(clippy::needless_range_loop, reason = "the same index on both sides")]
+#[inline(always)]
+unsafe fn transpose_many<const N: usize>(rows: [&[f32]; N], out: &mut [f32], stride: usize) {
+    use core::arch::x86_64::*;
+    let depth = rows[0].len();
+    let whole = depth / 16 * 16;
+    assert!(N <= 16 && rows.iter().all(|row| row.len() == depth));
+    assert!(depth == 0 || out.len() >= (depth - 1) * stride + N);
+    for k in (0..whole).step_by(16) {
+        // SAFETY: all rows have sixteen values from `k` on, and `out` has room for sixteen columns.
+        unsafe {
+            let mut square = [_mm512_setzero_ps(); 16];
+            for i in 0..N {
+                square[i] = _mm512_loadu_ps(rows[i].as_ptr().add(k));
+            }
+            let columns = transposed(square);
+            for i in 0..16 {
+                let at = out.as_mut_ptr().add((k + i) * stride);
+                match N {
+                    16 => _mm512_storeu_ps(at, columns[i]),
+                    _ => _mm512_mask_storeu_ps(at, ((1u32 << N) - 1) as u16, columns[i]),
+                }
+            }
+        }
+    }
+    for k in whole..depth {
+        for (out, row) in out[k * stride..].iter_mut().zip(rows) {
+            *out = row[k];
+        }
+    }
+}
+
+/// Transposes a 16 × 16 matrix.
+///
+/// # Safety
+/// The machine has AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn transposed(rows: [core::arch::x86_64::__m512; 16]) -> [core::arch::x86_64::__m512; 16] {
+    use core::arch::x86_64::*;
+    // SAFETY: the instructions are there.
+    unsafe {
+        // Loops, since a closure would not have the instructions. Pairs of rows first.
+        let mut twos = rows;
+        for i in (0..16).step_by(2) {
+            twos[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+            twos[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+        }
+        // Vector 4 i + j has columns j, j + 4, j + 8 and j + 12 of rows 4 i to 4 i + 3.
+        let mut fours = rows;
+        for i in (0..16).step_by(4) {
+            for half in 0..2 {
+                let a = _mm512_castps_pd(twos[i + half]);
+                let b = _mm512_castps_pd(twos[i + half + 2]);
+                fours[i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+                fours[i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+            }
+        }
+        let mut columns = rows;
+        for j in 0..4 {
+            let even = _mm512_shuffle_f32x4::<0x88>(fours[j], fours[j + 4]);
+            let odd = _mm512_shuffle_f32x4::<0xdd>(fours[j], fours[j + 4]);
+            let even_below = _mm512_shuffle_f32x4::<0x88>(fours[j + 8], fours[j + 12]);
+            let odd_below = _mm512_shuffle_f32x4::<0xdd>(fours[j + 8], fours[j + 12]);
+            columns[j] = _mm512_shuffle_f32x4::<0x88>(even, even_below);
+            columns[j + 4] = _mm512_shuffle_f32x4::<0x88>(odd, odd_below);
+            columns[j + 8] = _mm512_shuffle_f32x4::<0xdd>(even, even_below);
+            columns[j + 12] = _mm512_shuffle_f32x4::<0xdd>(odd, odd_below);
+        }
+        columns
     }
 }
 
@@ -194,6 +324,32 @@ mod tests {
     use super::super::product::packed_len;
     use super::super::simd::Portable;
     use super::*;
+
+    #[test]
+    fn rows_are_interleaved_by_words() {
+        fn check<const N: usize>() {
+            for depth in [1, 3, 4, 16, 31, 33, 64] {
+                for missing in 0..N {
+                    let values: Vec<u32> = (1..=(N * depth) as u32).collect();
+                    let row = |n: usize| match n < N - missing {
+                        true => &values[n * depth..][..depth],
+                        false => &[],
+                    };
+                    let stride = N + 2;
+                    let mut out = vec![0; (depth - 1) * stride + N];
+                    interleave::<u32, N>(core::array::from_fn(row), &mut out, stride);
+                    for (index, &found) in out.iter().enumerate() {
+                        let (k, n) = (index / stride, index % stride);
+                        let there = n < N - missing;
+                        let expected = if there { values[n * depth + k] } else { 0 };
+                        assert_eq!(found, expected, "{N} {depth} {missing} {k} {n}");
+                    }
+                }
+            }
+        }
+        check::<4>();
+        check::<12>();
+    }
 
     /// Uses the narrowest vectors, whatever the machine has.
     #[test]

@@ -1,6 +1,7 @@
 //! Permuted copies by rows or tiles.
 
-use super::buffer::{all_f32, tensor};
+use super::buffer::{all_f32, fill_chunks, tensor};
+use super::pack::interleave;
 use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, to_primitive};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::{
@@ -15,6 +16,8 @@ use rayon::prelude::*;
 
 /// Side of the tiles in which rows and columns are exchanged.
 const TILE: usize = 16;
+/// Rows of a task where rows and columns of one matrix are exchanged.
+const SLAB: usize = 4 * TILE;
 /// Number of values below which one core is used.
 const PARALLEL: usize = 32 * 1024;
 
@@ -73,6 +76,13 @@ fn copy(
         copy_slab(input, &dims, &mut out);
         return out;
     }
+    if let [(_, 1), (columns, stride)] = dims[..] {
+        let slab = SLAB * columns;
+        return fill_chunks(length, slab, |index, out| {
+            let rows = out.len() / columns;
+            exchange(&input[index * SLAB..], rows, columns, stride, out);
+        });
+    }
     let mut out = vec![0.0; length];
     let slab = length / outer.0;
     let fill = |index: usize, out: &mut [f32]| copy_slab(&input[index * outer.1..], inner, out);
@@ -109,18 +119,19 @@ fn copy_slab(input: &[f32], dims: &[(usize, usize)], out: &mut [f32]) {
     }
 }
 
-/// Transposes by tiles: `out[row, column] = input[column * stride + row]`.
+/// Transposes by tiles: `out[row, column] = input[column * stride + row]`. A tile reads whole cache
+/// lines, of few columns at a time: columns a power of two apart share cache sets.
 fn exchange(input: &[f32], rows: usize, columns: usize, stride: usize, out: &mut [f32]) {
     for row in (0..rows).step_by(TILE) {
-        let last_row = (row + TILE).min(rows);
-        for column in (0..columns).step_by(TILE) {
-            let last_column = (column + TILE).min(columns);
-            for r in row..last_row {
-                let line = &mut out[r * columns + column..r * columns + last_column];
-                for (value, c) in line.iter_mut().zip(column..last_column) {
-                    *value = input[c * stride + r];
-                }
-            }
+        let height = TILE.min(rows - row);
+        for column in (0..columns).step_by(4) {
+            let last = columns.min(column + 4);
+            let line = |c: usize| match c < last {
+                true => &input[c * stride + row..][..height],
+                false => &[],
+            };
+            let lines: [_; 4] = core::array::from_fn(|c| line(column + c));
+            interleave(lines, &mut out[row * columns + column..], columns);
         }
     }
 }

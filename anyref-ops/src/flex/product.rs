@@ -20,6 +20,19 @@ pub(crate) const fn packed_len(depth: usize, width: usize) -> usize {
     depth * padded(width)
 }
 
+/// Columns that a panel of the process's instruction set has, in whole [`PAD`]s.
+pub(crate) fn panel_width() -> usize {
+    struct Width;
+    impl Kernel for Width {
+        type Output = usize;
+        #[inline(always)]
+        fn run<S: Simd>(self) -> usize {
+            (2 * S::LANES).next_multiple_of(PAD)
+        }
+    }
+    dispatch(Width)
+}
+
 /// Matrix read in place.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a> {

@@ -4,7 +4,7 @@
 //! matrix product, and the gradient of its weight as well.
 
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use anyref_ops::{AttentionInput, attention, gelu, quick_gelu};
+use anyref_ops::{AttentionInput, add, attention, gelu, quick_gelu};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -49,9 +49,8 @@ impl<B: Backend> ClipAttention<B> {
             x.reshape([rows / tokens, tokens, heads, hidden / heads])
                 .swap_dims(1, 2)
         };
-        let query = split(self.q_proj.forward(x.clone()));
-        let key = split(self.k_proj.forward(x.clone()));
-        let value = split(self.v_proj.forward(x));
+        let inward = [&self.q_proj, &self.k_proj, &self.v_proj];
+        let [query, key, value] = Linear::forward_each(inward, x).map(split);
         let mixed = attention(AttentionInput::new(query, key, value));
         let mixed = mixed.swap_dims(1, 2).reshape([rows, hidden]);
         self.out_proj.forward(mixed)
@@ -125,7 +124,7 @@ impl<B: Backend> ClipEncoderLayer<B> {
         let normed = self.layer_norm1.forward(x.clone());
         let mixed = self.self_attn.forward(normed, tokens);
         let [x, normed] = self.layer_norm2.forward_sum(x, mixed);
-        x + self.mlp.forward(normed)
+        add(self.mlp.forward(normed), x)
     }
 }
 

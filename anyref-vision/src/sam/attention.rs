@@ -1,7 +1,8 @@
 //! Self-attention over a grid, with decomposed relative positions.
 
+use anyref_ops::dispatch::{BackendKind, FlexKind};
 use anyref_ops::nn::{Linear, LinearConfig};
-use anyref_ops::{self as ops, AttentionInput, RelativePosition, attention};
+use anyref_ops::{AttentionInput, RelativePosition, attention, relative_position};
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -48,16 +49,9 @@ impl<B: Backend> SamVisionAttention<B> {
     /// - output: `[batch, height, width, hidden_size]`
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         let [batch, height, width, hidden] = x.dims();
-        let heads = self.num_attention_heads;
         let tokens = height * width;
         let x = x.reshape([batch * tokens, hidden]);
-        let split = |x: Tensor<B, 2>| {
-            x.reshape([batch, tokens, heads, hidden / heads])
-                .swap_dims(1, 2)
-        };
-        let query = split(self.part(x.clone(), 0));
-        let key = split(self.part(x.clone(), 1));
-        let value = split(self.part(x, 2));
+        let [query, key, value] = self.parts(x, [batch, tokens]);
         let position = self.positions(query.clone(), [height, width]);
         let mixed =
             attention(AttentionInput::new(query, key, value).with_relative_position(position));
@@ -67,40 +61,35 @@ impl<B: Backend> SamVisionAttention<B> {
             .reshape([batch, height, width, hidden])
     }
 
-    /// Computes the query (0), key (1) or value (2). The weight is cut rather than the product:
-    /// there are far more tokens than channels, and the gradient of a slice has the size of the
-    /// whole tensor.
-    fn part(&self, x: Tensor<B, 2>, index: usize) -> Tensor<B, 2> {
-        let hidden = x.dims()[1];
-        self.qkv
-            .forward_outputs(x, index * hidden..(index + 1) * hidden)
+    /// Computes queries, keys and values, `[batch, heads, tokens, hidden_size / heads]`. Without
+    /// gradients on the processor they are views of one product, elsewhere the weight is cut rather
+    /// than the product: there are far more tokens than channels, and the gradient of a slice has
+    /// the size of the whole tensor.
+    fn parts(&self, x: Tensor<B, 2>, [batch, tokens]: [usize; 2]) -> [Tensor<B, 4>; 3] {
+        let (hidden, heads) = (x.dims()[1], self.num_attention_heads);
+        let split = |x: Tensor<B, 2>, heads: usize| {
+            let width = x.dims()[1] / heads;
+            x.reshape([batch, tokens, heads, width]).swap_dims(1, 2)
+        };
+        if BackendKind::of::<B>(&x.device()) == BackendKind::Flex(FlexKind::Inference) {
+            let all = split(self.qkv.forward(x), 3 * heads);
+            return [0, 1, 2].map(|index| all.clone().narrow(1, index * heads, heads));
+        }
+        [0, 1, 2].map(|index| {
+            let outputs = index * hidden..(index + 1) * hidden;
+            split(self.qkv.forward_outputs(x.clone(), outputs), heads)
+        })
     }
 
-    /// Products of the unscaled queries with the position tables. All pictures, windows and heads
-    /// share the table of a position, so each row or column is a single matrix product over all of
-    /// them.
+    /// Products of the unscaled queries with the position tables.
     fn positions(
         &self,
         query: Tensor<B, 4>,
         [height, width]: [usize; 2],
     ) -> Option<RelativePosition<B>> {
         let (rows, columns) = (self.rel_pos_h.as_ref()?, self.rel_pos_w.as_ref()?);
-        let [batch, heads, tokens, dim] = query.dims();
-        let rows = pairwise(rows.val(), height).swap_dims(1, 2);
-        let columns = pairwise(columns.val(), width).swap_dims(1, 2);
-        let query = ops::permute(query, [0, 1, 2, 3]).reshape([batch * heads, height, width, dim]);
-        let by_row =
-            ops::permute(query.clone(), [1, 0, 2, 3]).reshape([height, batch * heads * width, dim]);
-        let by_row = ops::matmul(by_row, rows).reshape([height, batch * heads, width, height]);
-        let by_column =
-            ops::permute(query, [2, 0, 1, 3]).reshape([width, batch * heads * height, dim]);
-        let by_column =
-            ops::matmul(by_column, columns).reshape([width, batch * heads, height, width]);
-        let by_row = ops::permute(by_row, [1, 0, 2, 3]);
-        let by_column = ops::permute(by_column, [1, 2, 0, 3]);
-        Some(RelativePosition {
-            height: by_row.reshape([batch, heads, tokens, height]),
-            width: by_column.reshape([batch, heads, tokens, width]),
-        })
+        let rows = pairwise(rows.val(), height);
+        let columns = pairwise(columns.val(), width);
+        Some(relative_position(query, rows, columns))
     }
 }

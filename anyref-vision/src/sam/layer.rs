@@ -1,12 +1,11 @@
 //! Transformer layer of SAM's image encoder.
 
-use anyref_ops::gelu;
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use anyref_ops::{Windows, add, gelu};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::{SamVisionAttention, SamVisionConfig};
-use crate::window::Windows;
 
 /// Feed-forward layer (segment-anything `MLPBlock`).
 #[derive(Module, Debug)]
@@ -77,7 +76,7 @@ impl<B: Backend> SamVisionLayer<B> {
         };
         let rows = |x: Tensor<B, 4>| x.reshape([batch * height * width, hidden]);
         let [x, normed] = self.layer_norm2.forward_sum(rows(x), rows(mixed));
-        let x = x + self.mlp.forward(normed);
+        let x = add(self.mlp.forward(normed), x);
         x.reshape([batch, height, width, hidden])
     }
 }

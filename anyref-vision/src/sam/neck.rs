@@ -56,7 +56,7 @@ impl<B: Backend> SamVisionNeck<B> {
         let out = weight.dims()[0];
         // The 1 × 1 convolution is a product over channels, which are last here.
         let x = x.cast(wide).reshape([batch * height * width, hidden]);
-        let x = ops::matmul(x, weight.reshape([out, hidden]).transpose());
+        let x = ops::linear(x, weight.reshape([out, hidden]).transpose(), None);
         let x = normalise(x, &self.layer_norm1, wide).reshape([batch, height, width, out]);
         let x = ops::permute(x, [0, 3, 1, 2]);
         let same_size = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);

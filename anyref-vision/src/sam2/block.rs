@@ -1,14 +1,13 @@
 //! Block of Hiera.
 
-use anyref_ops::gelu;
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use anyref_ops::{Windows, gelu};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::attention::MultiScaleAttention;
 use super::config::{BlockSizes, HieraConfig};
 use super::pool::max_pool;
-use crate::window::Windows;
 
 /// Feed-forward layer (SAM 2 `MLP`).
 #[derive(Module, Debug)]

@@ -1,14 +1,14 @@
 //! Attention, forward: tiles of queries against blocks of keys, with a running softmax.
 
 use super::super::buffer::SMALL;
-use super::super::product::{Matrix, Product, padded, product};
+use super::super::product::{Matrix, PAD, Product, padded, product};
 use super::super::simd::{Kernel, Simd, dispatch};
 use super::direct::{DIRECT, Direct};
 use super::held::{Held, Narrow};
 use super::outputs::Outputs;
 use super::packed::{Blocks, OneBlock, Packed};
 use super::problem::{Extent, Output, Problem, tiles};
-use super::scores::{ALL_MASKED, softmax_row};
+use super::scores::{ALL_MASKED, RowBias, softmax_row};
 use super::views::{CopyScaled, QUERIES, STATISTICS, Views, score_stride};
 use burn_flex::FlexTensor;
 use core::ops::Range;
@@ -21,6 +21,8 @@ struct Scratch {
     output: Vec<f32>,
     highest: Vec<f32>,
     total: Vec<f32>,
+    /// Biases of the columns of relative positions of a query, with room for a vector more.
+    columns: Vec<f32>,
 }
 
 impl Scratch {
@@ -38,6 +40,7 @@ impl Scratch {
             output: vec![0.0; tile * padded(value_dim)],
             highest: vec![0.0; tile],
             total: vec![0.0; tile],
+            columns: vec![0.0; padded(views.columns) + PAD],
         }
     }
 }
@@ -49,7 +52,54 @@ struct Tile {
     queries: Range<usize>,
 }
 
-/// The softmax of a tile of scores against a block of keys.
+/// Writes the biases of relative positions as the scores of a tile, which products are added to.
+struct PositionTile<'a, R> {
+    views: &'a Views<'a, R>,
+    tile: &'a Tile,
+    block: &'a Range<usize>,
+    scratch: &'a mut Scratch,
+}
+
+impl<R> Kernel for PositionTile<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self {
+            views,
+            tile,
+            block,
+            scratch,
+        } = self;
+        let Some([height, width]) = &views.position else {
+            return;
+        };
+        let Tile { b, h, ref queries } = *tile;
+        let stride = score_stride(views.block);
+        let rows = scratch.scores.chunks_exact_mut(stride);
+        for (scores, i) in rows.zip(queries.clone()) {
+            let heights = &height.row(b, h, i)[views.grid_rows(block)];
+            let widths = width.row(b, h, i);
+            scratch.columns[..widths.len()].copy_from_slice(widths);
+            let columns = &scratch.columns[..padded(widths.len())];
+            // A vector that reaches beyond its row is overwritten by the next one.
+            assert!(heights.len() * widths.len() + PAD <= stride);
+            for (row, &height) in heights.iter().enumerate() {
+                let first = row * widths.len();
+                for column in (0..widths.len()).step_by(S::LANES) {
+                    // SAFETY: both are within bounds by a vector.
+                    unsafe {
+                        let bias = S::load(columns.as_ptr().add(column));
+                        let bias = S::add(S::splat(height), bias);
+                        S::store(scores.as_mut_ptr().add(first + column), bias);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The softmax of a tile of scores against a block of keys, which have their biases of relative
+/// positions.
 struct SoftmaxTile<'a, R> {
     views: &'a Views<'a, R>,
     tile: &'a Tile,
@@ -75,7 +125,10 @@ impl<R> Kernel for SoftmaxTile<'_, R> {
         for (r, i) in queries.clone().enumerate() {
             let earlier = softmax_row::<S>(
                 &mut scratch.scores[r * stride..][..padded(block.len())],
-                &views.bias(b, h, i, block),
+                &RowBias {
+                    position: None,
+                    ..views.bias(b, h, i, block)
+                },
                 &mut scratch.highest[r],
                 &mut scratch.total[r],
             );
@@ -114,6 +167,15 @@ fn run_tile<R>(
             break;
         }
         let (packed_keys, packed_values) = blocks.block(index, &block);
+        let biased = views.position.is_some();
+        if biased {
+            dispatch(PositionTile {
+                views,
+                tile,
+                block: &block,
+                scratch,
+            });
+        }
         product(Product {
             a: Matrix {
                 values: &scratch.query,
@@ -126,7 +188,7 @@ fn run_tile<R>(
             rows,
             depth: head_dim,
             width: block.len(),
-            accumulate: false,
+            accumulate: biased,
         });
         dispatch(SoftmaxTile {
             views,

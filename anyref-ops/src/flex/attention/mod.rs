@@ -11,10 +11,12 @@ mod held;
 mod outputs;
 mod packed;
 mod problem;
+mod relative;
 mod scores;
 mod views;
 
 pub(crate) use cached::cached_attention;
+pub(crate) use relative::relative_position;
 
 use super::buffer::all_f32;
 use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, same, to_primitive};

@@ -1,6 +1,6 @@
 //! Scores of a tile: bias, mask and softmax, in one pass while they are in cache.
 
-use super::super::math::{exp, max, sum};
+use super::super::math::{exp, map_sum, max, sum};
 use super::super::simd::Simd;
 
 /// The score of a masked key. Finite, so that a query with every key masked attends to all alike.
@@ -56,15 +56,13 @@ pub(crate) fn softmax_row<S: Simd>(
 ) -> f32 {
     bias.apply(row);
     let new = max(row, *highest);
-    for score in row.iter_mut() {
-        *score = exp::<S>(*score - new);
-    }
+    let sum = map_sum(row, |score| exp::<S>(score - new));
     let earlier = if *total == 0.0 {
         0.0
     } else {
         exp::<S>(*highest - new)
     };
-    *total = *total * earlier + sum(row, |x| x);
+    *total = *total * earlier + sum;
     *highest = new;
     earlier
 }

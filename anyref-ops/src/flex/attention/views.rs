@@ -28,7 +28,7 @@ pub(super) struct Views<'a, R = Rows<'a, f32>> {
     causal: bool,
     pub(super) scale: f32,
     /// Columns of the grid of relative positions.
-    columns: usize,
+    pub(super) columns: usize,
     /// Keys of a block.
     pub(super) block: usize,
 }

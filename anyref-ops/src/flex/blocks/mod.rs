@@ -97,15 +97,16 @@ fn products(
     }
     let size = |weight: &Panels| x.len() / weight.depth.max(1) * weight.width;
     let mut outputs: Vec<Vec<f32>> = (weights.iter())
-        .map(|(weight, _)| vec![0.0; size(weight)])
+        .map(|(weight, _)| Vec::with_capacity(size(weight)))
         .collect();
     let mut tasks = Vec::new();
     for (&(weight, bias), output) in weights.iter().zip(&mut outputs) {
         let rows = quantised.iter().find(|(of, _)| *of == weight.panel_type);
-        let Some((_, rows)) = rows.filter(|_| !output.is_empty()) else {
+        let Some((_, rows)) = rows.filter(|_| size(weight) > 0) else {
             continue;
         };
-        let output = Output::new(output, weight.width);
+        let output = &mut output.spare_capacity_mut()[..size(weight)];
+        let output = Output::unwritten(output, weight.width);
         let panels = weight.width.div_ceil(OUTPUTS);
         let together = (TASK / (weight.memory() / panels).max(1)).max(1);
         // Balances the parts, so that no thread idles while others have several.
@@ -123,6 +124,10 @@ fn products(
         _ => tasks
             .into_par_iter()
             .for_each(|task| task.run_by(instructions)),
+    }
+    for ((weight, _), output) in weights.iter().zip(&mut outputs) {
+        // SAFETY: the tasks have written all rows of all panels.
+        unsafe { output.set_len(size(weight)) };
     }
     outputs
 }

@@ -1,8 +1,9 @@
-//! Arithmetic for products of many rows and a tile of weights.
+//! Arithmetic for products of many rows and a panel of weights.
 
 use super::super::pack::{pack_rows, pack_transposed};
 use super::super::product::{Matrix, Product, product};
 use super::blocks::{BLOCK, Blocks};
+use super::scratch::Word;
 use super::stored::{Stored, widen};
 use super::weight::{Order, Weight};
 
@@ -11,12 +12,12 @@ pub(super) trait Arithmetic<H> {
     /// Inputs of a word.
     const INPUTS: usize;
     /// Packed operand of a product.
-    type Word: Copy + Default + Send + Sync;
+    type Word: Word + Default;
 
-    /// Packs a row's inputs into every [`BLOCK`]th word.
-    fn pack_row(inputs: &[f32], out: &mut [Self::Word]);
+    /// Returns inputs of a row as words, in `space` if they have to be converted.
+    fn words<'a>(inputs: &'a [f32], space: &'a mut [Self::Word]) -> &'a [Self::Word];
 
-    /// Packs a tile of weights into panels; `tile` is scratch space large enough for it.
+    /// Packs weights into panels; `tile` is scratch space large enough for them.
     fn pack_tile(weight: Weight<'_, H>, tile: &mut [Self::Word], panels: &mut [Self::Word]);
 
     /// `c = a · panels`, or `c += a · panels`.
@@ -31,10 +32,8 @@ impl<H: Stored> Arithmetic<H> for Wide {
     type Word = f32;
 
     #[inline]
-    fn pack_row(inputs: &[f32], out: &mut [f32]) {
-        for (out, &x) in out.iter_mut().step_by(BLOCK).zip(inputs) {
-            *out = x;
-        }
+    fn words<'a>(inputs: &'a [f32], _: &'a mut [f32]) -> &'a [f32] {
+        inputs
     }
 
     fn pack_tile(weight: Weight<'_, H>, tile: &mut [f32], panels: &mut [f32]) {
@@ -75,8 +74,8 @@ impl Arithmetic<f32> for Straight {
     type Word = f32;
 
     #[inline]
-    fn pack_row(inputs: &[f32], out: &mut [f32]) {
-        <Wide as Arithmetic<f32>>::pack_row(inputs, out);
+    fn words<'a>(inputs: &'a [f32], _: &'a mut [f32]) -> &'a [f32] {
+        inputs
     }
 
     fn pack_tile(weight: Weight<'_, f32>, _: &mut [f32], panels: &mut [f32]) {
@@ -104,15 +103,10 @@ impl Arithmetic<burn::tensor::bf16> for Pairs {
     type Word = super::bf16_dot::Pair;
 
     #[inline]
-    fn pack_row(inputs: &[f32], out: &mut [u32]) {
-        let (pairs, rest) = inputs.as_chunks::<2>();
-        let mut out = out.iter_mut().step_by(BLOCK);
-        for (&[low, high], out) in pairs.iter().zip(&mut out) {
-            *out = super::bf16_dot::rounded(low, high);
-        }
-        if let (Some(out), [last]) = (out.next(), rest) {
-            *out = super::bf16_dot::rounded(*last, 0.0);
-        }
+    fn words<'a>(inputs: &'a [f32], space: &'a mut [u32]) -> &'a [u32] {
+        let pairs = &mut space[..inputs.len().div_ceil(2)];
+        super::bf16_dot::round(inputs, pairs);
+        pairs
     }
 
     fn pack_tile(weight: Weight<'_, burn::tensor::bf16>, tile: &mut [u32], panels: &mut [u32]) {
@@ -121,6 +115,9 @@ impl Arithmetic<burn::tensor::bf16> for Pairs {
         let (lines, line) = weight.lines();
         let pairs = depth.div_ceil(2);
         match weight.order {
+            Order::Inputs if let Some((values, stride)) = weight.pairs() => {
+                pack_transposed(values, stride, pairs, width, as_floats_mut(panels));
+            }
             Order::Inputs => {
                 for (index, tile) in (0..lines).zip(tile.chunks_exact_mut(pairs)) {
                     let (whole, rest) = weight.line(index, 0, line).as_chunks::<2>();

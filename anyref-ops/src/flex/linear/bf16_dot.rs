@@ -39,6 +39,39 @@ pub(super) fn are_multiplied() -> bool {
     InstructionSet::current() == InstructionSet::Avx512Bf16
 }
 
+/// Rounds inputs by pairs to nearest even; the last of an odd number is paired with a zero.
+/// Requires that pairs [are multiplied](are_multiplied).
+pub(super) fn round(inputs: &[f32], pairs: &mut [Pair]) {
+    assert!(are_multiplied() && pairs.len() == inputs.len().div_ceil(2));
+    // SAFETY: the instructions are there.
+    unsafe { round_vectors(inputs, pairs) }
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16")]
+fn round_vectors(inputs: &[f32], pairs: &mut [Pair]) {
+    let (inputs, last) = inputs.as_chunks::<{ 2 * LANES }>();
+    let (vectors, rest) = pairs.as_chunks_mut::<LANES>();
+    for (inputs, pairs) in inputs.iter().zip(vectors.iter_mut()) {
+        // SAFETY: the arrays have the vectors' sizes.
+        unsafe {
+            let low = _mm512_loadu_ps(inputs.as_ptr());
+            let high = _mm512_loadu_ps(inputs.as_ptr().add(LANES));
+            let both: __m512i = core::mem::transmute(_mm512_cvtne2ps_pbh(high, low));
+            _mm512_storeu_si512(pairs.as_mut_ptr().cast(), both);
+        }
+    }
+    // An odd number of inputs may leave the last vector of pairs whole.
+    let left = match rest.is_empty() && !last.is_empty() {
+        true => vectors
+            .last_mut()
+            .map_or(&mut [][..], |pairs| &mut pairs[..]),
+        false => rest,
+    };
+    for (inputs, pair) in last.chunks(2).zip(left) {
+        *pair = rounded(inputs[0], inputs.get(1).copied().unwrap_or(0.0));
+    }
+}
+
 /// Rounds two inputs to nearest even; NaN stays NaN.
 #[inline(always)]
 pub(super) fn rounded(low: f32, high: f32) -> Pair {
@@ -161,6 +194,23 @@ fn dot(sums: __m512, a: __m512i, b: __m512i) -> __m512 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn vectors_are_rounded_as_pairs() {
+        if !are_multiplied() {
+            return;
+        }
+        for length in [1_usize, 2, 31, 32, 33, 63, 64, 65, 70] {
+            let inputs: Vec<f32> = (0..length).map(|i| (i as f32 - 20.3) * 1.37).collect();
+            let mut found = vec![0; length.div_ceil(2)];
+            round(&inputs, &mut found);
+            let at = |i: usize| inputs.get(i).copied().unwrap_or(0.0);
+            for (index, found) in found.into_iter().enumerate() {
+                let expected = rounded(at(2 * index), at(2 * index + 1));
+                assert_eq!(found, expected, "pair {index} of {length}");
+            }
+        }
+    }
 
     #[test]
     fn pairs_are_rounded_as_bf16_is() {

@@ -7,12 +7,13 @@ use super::arithmetic::Pairs;
 use super::arithmetic::{Straight, Wide};
 #[cfg(target_arch = "x86_64")]
 use super::bf16_dot;
+use super::output::Output;
 use super::stored::Stored;
 use super::tiles;
 use super::weight::Weight;
 
-/// Function that writes `x · weight + bias` to its last argument.
-pub(crate) type Product<H> = fn(&[f32], Weight<'_, H>, Option<&[f32]>, &mut [f32]);
+/// Function that writes `x · weight + bias` to all of its last argument.
+pub(crate) type Product<H> = fn(&[f32], Weight<'_, H>, Option<&[f32]>, Output<'_>);
 
 /// Storage type with products of many rows.
 pub(crate) trait ManyRows: Stored {

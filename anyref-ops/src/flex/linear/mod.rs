@@ -1,6 +1,6 @@
 //! Linear layers whose weights keep the layout of PyTorch's files, in half precision or in the
-//! order of inputs: f32 in, f32 out, accumulated in f32. Few rows take the same path with any f32
-//! weight. Many rows are rounded to bf16 for bf16 weights where no gradient is needed and the
+//! order of inputs: f32 in, f32 out, accumulated in f32. Without gradients any f32 weight takes the
+//! same path. Many rows are rounded to bf16 for bf16 weights where no gradient is needed and the
 //! processor has instructions for it.
 
 mod arithmetic;
@@ -11,6 +11,7 @@ mod gemv_columns;
 mod gemv_rows;
 mod many_rows;
 mod output;
+mod scratch;
 mod stored;
 mod tiles;
 mod weight;
@@ -31,7 +32,7 @@ pub(crate) use self::output::Output;
 pub(crate) use self::stored::widen;
 pub(crate) use self::stored::{Stored, tail};
 use self::weight::{Order, Weight, in_lines};
-use super::buffer::{all_f32, tensor, values};
+use super::buffer::{all_f32, filled, tensor, values};
 use super::contiguous::contiguous;
 use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, to_primitive};
 
@@ -41,9 +42,6 @@ const FEW: usize = 64;
 const CACHED: usize = 128 * 1024;
 /// Up to this many rows use a GEMV over the weight's columns instead of tiles.
 const FEWER: usize = 8;
-/// Above this many rows an f32 weight uses burn's product.
-const FEW_F32: usize = 2;
-
 /// Arguments of [`linear`].
 #[derive(Debug)]
 pub(crate) struct LinearInput<B: Backend> {
@@ -77,6 +75,9 @@ fn forward(x: FlexTensor, weight: &FlexTensor, bias: Option<FlexTensor>, aim: Fo
     }
 }
 
+/// Product of few rows, which adds to what it is given.
+type Few<H> = fn(&[f32], Weight<'_, H>, Option<&[f32]>, &mut [f32]);
+
 fn rows<H: ManyRows>(
     x: &FlexTensor,
     weight: &FlexTensor,
@@ -89,15 +90,31 @@ fn rows<H: ManyRows>(
         _ => weight,
     };
     let rows = x.shape()[0];
-    let mut out = vec![0.0; rows * weight.width];
-    let product = match weight.order {
-        Order::Inputs if rows <= FEW || rows * weight.depth <= CACHED => gemv_rows::product::<H>,
-        Order::Outputs if rows <= FEWER => gemv_columns::product::<H>,
-        _ if aim == For::Inference => H::rounded_product(),
-        _ => H::exact_product(),
+    let (x, width) = (values(x), weight.width);
+    let few = match weight.order {
+        Order::Inputs if rows <= FEW || rows * weight.depth <= CACHED => {
+            Some(gemv_rows::product::<H> as Few<H>)
+        }
+        Order::Outputs if rows <= FEWER => Some(gemv_columns::product::<H> as Few<H>),
+        _ => None,
     };
-    product(values(x), weight, bias, &mut out);
-    tensor(out, Shape::new([rows, weight.width]))
+    let out = match few {
+        Some(product) => {
+            let mut out = vec![0.0; rows * width];
+            product(x, weight, bias, &mut out);
+            out
+        }
+        None => {
+            let product = match aim {
+                For::Inference => H::rounded_product(),
+                _ => H::exact_product(),
+            };
+            let fill = |out: &mut [_]| product(x, weight, bias, Output::unwritten(out, width));
+            // SAFETY: products of many rows write all of their output.
+            unsafe { filled(rows * width, fill) }
+        }
+    };
+    tensor(out, Shape::new([rows, width]))
 }
 
 /// Backward pass with `N` parents: x and, if given, the bias. The weight gets no gradient and is
@@ -172,15 +189,13 @@ fn lies_by_inputs<B: Backend>(input: &LinearInput<B>, kind: FlexKind) -> bool {
 }
 
 /// Returns whether the fused form supports sizes and types. The weight, which must not need a
-/// gradient, is half, or f32 in the order of inputs, or, for few rows without gradients, any f32.
+/// gradient, is half, or f32 in the order of inputs, or, without gradients, any f32.
 fn fits<B: Backend>(input: &LinearInput<B>, kind: FlexKind) -> bool {
     let ([rows, inputs], [depth, outputs]) = (input.x.dims(), input.weight.dims());
     let weight_fits = match input.weight.dtype() {
         DType::F16 | DType::BF16 => true,
         // burn's product is twice as slow for weights in the order of inputs.
-        DType::F32 => {
-            (kind == FlexKind::Inference && rows <= FEW_F32) || lies_by_inputs(input, kind)
-        }
+        DType::F32 => kind == FlexKind::Inference || lies_by_inputs(input, kind),
         _ => false,
     };
     let types = all_f32(&[input.x.dtype()])

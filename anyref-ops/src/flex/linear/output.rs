@@ -1,6 +1,7 @@
 //! Output matrix of a product, written by several threads at once.
 
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 
 /// Matrix with rows of `width` values, of which each task writes its own rectangle.
@@ -26,6 +27,16 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// Matrix without values yet.
+    pub(crate) fn unwritten(values: &'a mut [MaybeUninit<f32>], width: usize) -> Self {
+        Self {
+            rows: values.len() / width,
+            values: values.as_mut_ptr().cast(),
+            width,
+            memory: PhantomData,
+        }
+    }
+
     /// Another handle to the memory, for another task.
     pub(crate) fn shared(&self) -> Self {
         Self { ..*self }
@@ -44,17 +55,22 @@ impl<'a> Output<'a> {
         bias: Option<&[f32]>,
     ) {
         assert!(row < self.rows && columns.start <= columns.end && columns.end <= self.width);
+        let values = &values[..columns.len()];
         // SAFETY: in bounds, and exclusive by the caller's guarantee.
         let out = unsafe {
             let first = self.values.add(row * self.width + columns.start);
-            core::slice::from_raw_parts_mut(first, columns.len())
+            core::slice::from_raw_parts_mut(first.cast::<MaybeUninit<f32>>(), columns.len())
         };
         match bias {
-            None => out.copy_from_slice(&values[..out.len()]),
+            None => {
+                for (out, &value) in out.iter_mut().zip(values) {
+                    out.write(value);
+                }
+            }
             Some(bias) => {
                 let sums = values.iter().zip(&bias[columns]);
                 for (out, (&value, &bias)) in out.iter_mut().zip(sums) {
-                    *out = value + bias;
+                    out.write(value + bias);
                 }
             }
         }

@@ -1,130 +1,206 @@
-//! Products of many rows: tiles of the weights are packed into panels and multiplied while they are
-//! in the cache.
+//! Products of many rows: a panel of weights is packed into the nearest cache and multiplied with
+//! all rows there, while the next one is fetched.
+
+use core::ops::Range;
 
 use rayon::prelude::*;
 
-use super::super::product::{packed_len, padded};
+use super::super::pack::interleave;
+use super::super::product::{packed_len, panel_width};
+use super::super::simd::{Kernel, Simd, dispatch};
 use super::arithmetic::Arithmetic;
 use super::blocks::{BLOCK, Blocks};
 use super::output::Output;
+use super::scratch::Scratch;
 use super::weight::Weight;
 
-/// Rows that share one packing of a tile.
+/// Maximum rows that share one packing of a panel: a slab of them fits a core's cache.
 const ROWS: usize = 40 * BLOCK;
-/// Words of inputs of a tile.
+/// Words of inputs of a slab.
 const DEPTH: usize = 256;
-/// Maximum outputs of a tile.
+/// Maximum outputs of a tile, for which a slab is read from its cache.
 const WIDTH: usize = 128;
+/// From this many rows a thread has rows of its own instead of outputs of its own.
+const OWN_ROWS: usize = 30 * BLOCK;
 
-/// `out[r, n] = Σ x[r, k] · weight[k, n] + bias[n]`
+/// `out[r, n] = Σ x[r, k] · weight[k, n] + bias[n]`; writes all of `out`.
 pub(crate) fn product<H: Send + Sync + Copy, A: Arithmetic<H>>(
     x: &[f32],
     weight: Weight<'_, H>,
     bias: Option<&[f32]>,
-    out: &mut [f32],
+    out: Output<'_>,
 ) {
-    let Weight { depth, width, .. } = weight;
-    let tile = (width / (2 * rayon::current_num_threads()) / 32 * 32).clamp(32, WIDTH);
-    let rows = x.len() / depth;
-    assert_eq!(rows, out.len() / width);
-    let out = Output::new(out, width);
-    let words = depth.div_ceil(A::INPUTS);
-    let blank = A::Word::default();
-    let mut packed = vec![blank; rows.min(ROWS).next_multiple_of(BLOCK) * words];
-    for (index, x) in x.chunks(ROWS * depth).enumerate() {
-        let rows = x.len() / depth;
-        let slabs = rows.next_multiple_of(BLOCK) * DEPTH;
+    let threads = rayon::current_num_threads();
+    let rows = x.len() / weight.depth;
+    let problem = Problem::<H, A> {
+        x,
+        weight,
+        bias,
+        out: &out,
+        words: weight.depth.div_ceil(A::INPUTS),
+        arithmetic: core::marker::PhantomData,
+    };
+    if rows >= threads * OWN_ROWS {
+        let chunks = rows.div_ceil(ROWS).next_multiple_of(threads);
+        let chunk = rows.div_ceil(chunks).next_multiple_of(BLOCK);
+        let chunks = (0..rows.div_ceil(chunk)).into_par_iter();
+        chunks.for_each(|index| problem.rows_alone(index * chunk..rows.min((index + 1) * chunk)));
+    } else {
+        for first in (0..rows).step_by(ROWS) {
+            problem.rows_together(first..rows.min(first + ROWS), threads);
+        }
+    }
+}
+
+/// Operands of a product.
+struct Problem<'a, H, A> {
+    x: &'a [f32],
+    weight: Weight<'a, H>,
+    bias: Option<&'a [f32]>,
+    out: &'a Output<'a>,
+    /// Words of a row.
+    words: usize,
+    arithmetic: core::marker::PhantomData<fn() -> A>,
+}
+
+impl<H: Send + Sync + Copy, A: Arithmetic<H>> Problem<'_, H, A> {
+    /// Multiplies rows with all weights on this thread.
+    fn rows_alone(&self, rows: Range<usize>) {
+        let padded = rows.len().next_multiple_of(BLOCK);
+        let mut packed = Scratch::new(padded * self.words);
+        for (slab, out) in packed.chunks_mut(padded * DEPTH).enumerate() {
+            self.pack_slab(&rows, slab * DEPTH, out);
+        }
+        for first in (0..self.weight.width).step_by(WIDTH) {
+            let columns = first..self.weight.width.min(first + WIDTH);
+            self.multiply(&packed, &rows, columns);
+        }
+    }
+
+    /// Multiplies rows on all threads, each with weights of its own.
+    fn rows_together(&self, rows: Range<usize>, threads: usize) {
+        let width = self.weight.width;
+        let padded = rows.len().next_multiple_of(BLOCK);
+        let mut packed = Scratch::new(padded * self.words);
         packed
-            .par_chunks_mut(slabs)
+            .par_chunks_mut(padded * DEPTH)
             .enumerate()
-            .for_each(|(slab, out)| pack_slab::<H, A>(x, depth, slab * DEPTH, out));
+            .for_each(|(slab, out)| self.pack_slab(&rows, slab * DEPTH, out));
+        let packed = &packed[..];
+        let tile = (width / (2 * threads) / 32 * 32).clamp(32, WIDTH);
         let columns = (0..width.div_ceil(tile)).into_par_iter();
-        columns.for_each_init(
-            || Scratch::<A::Word>::new(rows, tile),
-            |scratch, column| {
-                let first = column * tile;
-                let width = tile.min(width - first);
-                let sums = scratch.sums::<H, A>(&packed[..], rows, weight, first, width);
-                for (row, sums) in sums.chunks_exact(padded(tile)).enumerate() {
-                    // SAFETY: these columns are this task's.
-                    unsafe {
-                        out.store(index * ROWS + row, first..first + width, sums, bias);
+        columns.for_each(|column| {
+            let first = column * tile;
+            self.multiply(packed, &rows, first..width.min(first + tile));
+        });
+    }
+
+    /// Packs the inputs from word `first` on into register blocks: for each block of rows, the
+    /// words of all its rows, interleaved.
+    fn pack_slab(&self, rows: &Range<usize>, first: usize, out: &mut [A::Word]) {
+        let depth = self.weight.depth;
+        let length = DEPTH.min(self.words - first);
+        let inputs = first * A::INPUTS..depth.min((first + length) * A::INPUTS);
+        let x = &self.x[rows.start * depth..rows.end * depth];
+        let blocks = x.chunks(BLOCK * depth);
+        let mut rounded = [[A::Word::default(); DEPTH]; BLOCK];
+        for (rows, out) in blocks.zip(out.chunks_exact_mut(BLOCK * length)) {
+            let words = rounded.iter_mut().zip(rows.chunks_exact(depth));
+            let mut words = words.map(|(space, row)| A::words(&row[inputs.clone()], space));
+            let words: [_; BLOCK] = core::array::from_fn(|_| words.next().unwrap_or(&[]));
+            interleave(words, out, BLOCK);
+        }
+    }
+
+    /// Weights of some words and outputs.
+    fn part(&self, first: usize, columns: Range<usize>) -> Weight<'_, H> {
+        let last = self.weight.depth.min((first + DEPTH) * A::INPUTS);
+        self.weight.part(first * A::INPUTS..last, columns)
+    }
+
+    /// Multiplies packed rows with the weights of some outputs.
+    fn multiply(&self, packed: &[A::Word], rows: &Range<usize>, columns: Range<usize>) {
+        let count = rows.len();
+        let padded = count.next_multiple_of(BLOCK);
+        let panel = panel_width();
+        let panels = columns.len().div_ceil(panel);
+        let tile_length = DEPTH * panel;
+        // Sums of each panel, its packed weights, and space to bring them into order.
+        let mut sums = Scratch::<f32>::new(panels * count * panel);
+        let mut space = Scratch::<A::Word>::new(packed_len(DEPTH, panel) + tile_length);
+        let (weights, tile) = space.split_at_mut(packed_len(DEPTH, panel));
+        let columns_of = |index: usize| {
+            let first = columns.start + index * panel;
+            first..columns.end.min(first + panel)
+        };
+        for start in (0..self.words).step_by(DEPTH) {
+            let depth = DEPTH.min(self.words - start);
+            let last = start + depth == self.words;
+            let slab = &packed[start * padded..][..depth * padded];
+            for (index, sums) in sums.chunks_exact_mut(count * panel).enumerate() {
+                A::pack_tile(self.part(start, columns_of(index)), tile, weights);
+                let next = match (index + 1 < panels, last) {
+                    (true, _) => Some(self.part(start, columns_of(index + 1))),
+                    (false, false) => Some(self.part(start + depth, columns_of(0))),
+                    (false, true) => self.after(&columns, panel),
+                };
+                let blocks = count.div_ceil(BLOCK);
+                let operands = slab.chunks_exact(BLOCK * depth);
+                let operands = operands.zip(sums.chunks_mut(BLOCK * panel));
+                for (block, (a, c)) in operands.enumerate() {
+                    if let Some(next) = &next {
+                        next.prefetch(block, blocks);
                     }
+                    A::multiply(Blocks {
+                        a,
+                        panels: weights,
+                        c,
+                        stride: panel,
+                        width: columns_of(index).len(),
+                        accumulate: start > 0,
+                    });
                 }
-            },
-        );
-    }
-}
-
-/// Packs the inputs from word `first` on into register blocks: for each block of rows, the words of
-/// all its rows, interleaved.
-fn pack_slab<H, A: Arithmetic<H>>(x: &[f32], depth: usize, first: usize, out: &mut [A::Word]) {
-    let words = depth.div_ceil(A::INPUTS);
-    let length = DEPTH.min(words - first.min(words));
-    if length == 0 {
-        return;
-    }
-    let inputs = first * A::INPUTS..depth.min((first + length) * A::INPUTS);
-    let blocks = x.chunks(BLOCK * depth);
-    for (rows, out) in blocks.zip(out.chunks_exact_mut(BLOCK * length)) {
-        for (r, row) in rows.chunks_exact(depth).enumerate() {
-            A::pack_row(&row[inputs.clone()], &mut out[r..]);
-        }
-    }
-}
-
-/// Scratch space of a thread.
-struct Scratch<W> {
-    /// Tile in the order of the weight.
-    tile: Vec<W>,
-    /// Tile in panels.
-    panels: Vec<W>,
-    /// `[rows, padded(tile)]`
-    sums: Vec<f32>,
-    stride: usize,
-}
-
-impl<W: Copy + Default> Scratch<W> {
-    fn new(rows: usize, tile: usize) -> Self {
-        Self {
-            tile: vec![W::default(); tile * DEPTH],
-            panels: vec![W::default(); packed_len(DEPTH, tile)],
-            sums: vec![0.0; rows * padded(tile)],
-            stride: padded(tile),
-        }
-    }
-
-    /// Computes the products of all packed rows with the columns `first..first + width`.
-    fn sums<H: Copy, A: Arithmetic<H, Word = W>>(
-        &mut self,
-        packed: &[W],
-        rows: usize,
-        weight: Weight<'_, H>,
-        first: usize,
-        width: usize,
-    ) -> &[f32] {
-        let slab = rows.next_multiple_of(BLOCK);
-        let words = weight.depth.div_ceil(A::INPUTS);
-        for start in (0..words).step_by(DEPTH) {
-            let depth = DEPTH.min(words - start);
-            let part = weight.part(
-                start * A::INPUTS..weight.depth.min((start + depth) * A::INPUTS),
-                first..first + width,
-            );
-            A::pack_tile(part, &mut self.tile, &mut self.panels);
-            let blocks = packed[start * slab..].chunks_exact(BLOCK * depth);
-            let sums = self.sums.chunks_mut(BLOCK * self.stride);
-            for (a, c) in blocks.zip(sums) {
-                A::multiply(Blocks {
-                    a,
-                    panels: &self.panels,
-                    c,
-                    stride: self.stride,
-                    width,
-                    accumulate: start > 0,
-                });
+                if last {
+                    dispatch(Store {
+                        out: self.out,
+                        bias: self.bias,
+                        rows: rows.clone(),
+                        columns: columns_of(index),
+                        sums,
+                        panel,
+                    });
+                }
             }
         }
-        &self.sums
+    }
+
+    /// First weights of the tile that follows some columns.
+    fn after(&self, columns: &Range<usize>, panel: usize) -> Option<Weight<'_, H>> {
+        let width = self.weight.width;
+        let next = columns.end..width.min(columns.end + panel);
+        (!next.is_empty()).then(|| self.part(0, next))
+    }
+}
+
+/// Adds the bias to the sums of a panel and writes them out. The rows and columns are the task's
+/// alone.
+struct Store<'a> {
+    out: &'a Output<'a>,
+    bias: Option<&'a [f32]>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    /// `[rows, panel]`
+    sums: &'a [f32],
+    panel: usize,
+}
+
+impl Kernel for Store<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        for (row, sums) in self.rows.zip(self.sums.chunks_exact(self.panel)) {
+            // SAFETY: no other task has these rows and columns.
+            unsafe { self.out.store(row, self.columns.clone(), sums, self.bias) };
+        }
     }
 }

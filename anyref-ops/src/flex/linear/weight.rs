@@ -106,9 +106,52 @@ impl<'a, H> Weight<'a, H> {
         (self.values, self.stride)
     }
 
+    /// Asks the processor to fetch one of `parts` parts of the matrix into its caches.
+    #[inline]
+    pub(crate) fn prefetch(&self, part: usize, parts: usize) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+            /// Bytes of a cache line.
+            const LINE: usize = 64;
+            let (lines, length) = self.lines();
+            let together = lines.div_ceil(parts);
+            for index in part * together..lines.min((part + 1) * together) {
+                let line = self.line(index, 0, length).as_ptr_range();
+                let (mut at, end) = (line.start.cast::<i8>(), line.end.cast::<i8>());
+                while at < end {
+                    // SAFETY: a hint, of an address in the slice.
+                    unsafe { _mm_prefetch::<_MM_HINT_T1>(at) };
+                    at = at.wrapping_add(LINE);
+                }
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (part, parts);
+    }
+
     /// `length` values of line `index`, from `first` on.
     #[inline(always)]
     pub(crate) fn line(&self, index: usize, first: usize, length: usize) -> &'a [H] {
         &self.values[index * self.stride + first..][..length]
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<'a> Weight<'a, burn::tensor::bf16> {
+    /// Values by two as words, and the stride of the lines in words, where an even number of inputs
+    /// lies so that they can be read as words.
+    pub(super) fn pairs(&self) -> Option<(&'a [f32], usize)> {
+        let (depth, order) = (self.depth, self.order);
+        if order != Order::Inputs || !depth.is_multiple_of(2) || !self.stride.is_multiple_of(2) {
+            return None;
+        }
+        let pairs = self.values.as_ptr().cast::<f32>();
+        if !pairs.is_aligned() {
+            return None;
+        }
+        // SAFETY: aligned, no longer than the values, and any bit pattern is a value.
+        let pairs = unsafe { core::slice::from_raw_parts(pairs, self.values.len() / 2) };
+        Some((pairs, self.stride / 2))
     }
 }

@@ -87,3 +87,18 @@ fn what_is_not_shared_is_given_back() {
     let sum = crate::add_shared(x.clone(), random([1, 3, 1], 11));
     assert!(difference(sum, x + random([1, 3, 1], 11)) == 0.0);
 }
+
+/// Sums of contiguous tensors and of views, shared and alone, of few values and of many.
+#[test]
+fn tensors_of_one_shape_are_added() {
+    for shape in [[1, 2, 3], [3, 70, 401]] {
+        let (x, y) = (random(shape, 1), random(shape, 2));
+        let expected = (x.clone() + y.clone()).to_data();
+        assert_eq!(crate::add(x.clone(), y.clone()).to_data(), expected);
+        let (alone, view) = (x.clone() * 1.0, y.clone().swap_dims(0, 2).swap_dims(0, 2));
+        assert_eq!(crate::add(alone, view).to_data(), expected);
+        let (view, alone) = (x.swap_dims(1, 2), y.swap_dims(1, 2) * 1.0);
+        let sum = crate::add(view, alone).swap_dims(1, 2);
+        assert_eq!(sum.to_data(), expected);
+    }
+}

@@ -1,11 +1,11 @@
 //! Non-overlapping windows over the grid of patches.
 
-use anyref_ops as ops;
+use super::permute;
 use burn::tensor::{Tensor, backend::Backend};
 
 /// Partition of a grid into square windows, padded with zeros at the bottom and right if necessary.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Windows {
+pub struct Windows {
     /// Side of a window.
     pub side: usize,
     /// Number of windows down and across.
@@ -15,7 +15,11 @@ pub(crate) struct Windows {
 }
 
 impl Windows {
-    pub(crate) fn new(grid: [usize; 2], side: usize) -> Self {
+    /// Windows of `side` over a grid.
+    ///
+    /// # Panics
+    /// When `side` is 0.
+    pub fn new(grid: [usize; 2], side: usize) -> Self {
         Self {
             side,
             count: grid.map(|length| length.div_ceil(side)),
@@ -23,14 +27,22 @@ impl Windows {
         }
     }
 
+    /// Height and width of the padded grid.
     fn padded(&self) -> [usize; 2] {
         self.count.map(|count| count * self.side)
     }
 
+    /// Cuts a grid into its windows.
+    ///
     /// # Shapes
     /// - x: `[batch, height, width, channels]`
     /// - output: `[batch * windows, side, side, channels]`
-    pub(crate) fn partition<B: Backend>(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+    pub fn partition<B: Backend>(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        #[cfg(feature = "flex")]
+        let x = match super::flex::partition_windows(x, self.side, self.count) {
+            Ok(windows) => return windows,
+            Err(x) => x,
+        };
         let [batch, height, width, channels] = x.dims();
         let [padded_height, padded_width] = self.padded();
         let x = if [height, width] == [padded_height, padded_width] {
@@ -44,7 +56,7 @@ impl Windows {
         };
         let [down, across] = self.count;
         let cut = x.reshape([batch, down, self.side, across, self.side, channels]);
-        ops::permute(cut, [0, 1, 3, 2, 4, 5]).reshape([
+        permute(cut, [0, 1, 3, 2, 4, 5]).reshape([
             batch * down * across,
             self.side,
             self.side,
@@ -57,14 +69,19 @@ impl Windows {
     /// # Shapes
     /// - x: `[batch * windows, side, side, channels]`
     /// - output: `[batch, height, width, channels]`
-    pub(crate) fn merge<B: Backend>(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+    pub fn merge<B: Backend>(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        #[cfg(feature = "flex")]
+        let x = match super::flex::merge_windows(x, self.count, self.grid) {
+            Ok(grid) => return grid,
+            Err(x) => x,
+        };
         let [windows, _, _, channels] = x.dims();
         let [down, across] = self.count;
         let [height, width] = self.grid;
         let [padded_height, padded_width] = self.padded();
         let batch = windows / (down * across);
         let cut = x.reshape([batch, down, across, self.side, self.side, channels]);
-        let x = ops::permute(cut, [0, 1, 3, 2, 4, 5]).reshape([
+        let x = permute(cut, [0, 1, 3, 2, 4, 5]).reshape([
             batch,
             padded_height,
             padded_width,
