@@ -157,6 +157,10 @@ fn double<B: Backend>(conv: &ConvTranspose2d<B>, rows: Tensor<B, 2>) -> Tensor<B
     let [input, output, _, _] = weight.dims();
     let [count, _] = rows.dims();
     let weight = ops::permute(weight, [0, 2, 3, 1]).reshape([input, 4 * output]);
-    let bias = conv.bias.as_ref().map(|bias| bias.val().repeat_dim(0, 4));
+    // The gradient of burn 0.21's `repeat_dim` is wrong for a dimension longer than 1.
+    let bias = conv.bias.as_ref().map(|bias| {
+        let bias: Tensor<B, 2> = bias.val().unsqueeze();
+        bias.expand([4, output]).reshape([4 * output])
+    });
     ops::linear(rows, weight, bias).reshape([count * 4, output])
 }
