@@ -19,7 +19,7 @@ fn normal<const D: usize>(shape: [usize; D]) -> Tensor<B, D> {
 
 /// Asserts that a part launches no more than some kernels, and prints which.
 fn at_most(most: usize, part: &str, run: impl FnMut()) {
-    let launched = launches::<B>(run);
+    let launched = launches(run);
     println!("{part}: {}, at most {most}", launched.len());
     for (name, count) in counting::by_name(&launched) {
         println!("  {count:4} {name}");

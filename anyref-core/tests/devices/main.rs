@@ -70,7 +70,6 @@ macro_rules! backend {
             }
 
             #[test]
-            #[ignore = "fails on lavapipe: MLPs of three layers of one row and width 16, with fusion"]
             fn sam_2_answers_as_on_the_processor() {
                 super::published::sam_2_answers_as_on_the_processor::<B>(10.0 * $error);
             }

@@ -150,7 +150,7 @@ fn products<B: Backend>(
     }
     let dtype = x.dtype();
     let weights = products.iter().map(|product| product.weight.clone());
-    let weights = weights.map(|weight| weight.transpose().into());
+    let weights = weights.map(Input::from);
     let biases = products.iter().filter_map(|product| product.bias.clone());
     let biases = biases.map(|bias| bias.cast(dtype).into());
     let inputs = core::iter::once(x.into()).chain(weights).chain(biases);

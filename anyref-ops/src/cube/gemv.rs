@@ -19,9 +19,9 @@ const VECTOR: usize = 8;
 
 /// Products of one input and several weights.
 ///
-/// Inputs are the rows `x`, `[n, inputs]`, the weights, `[outputs, inputs]` each, of one type, and,
-/// if there are any, their biases, `[outputs]` each, in the type of `x`. Weights of another order
-/// in memory are copied. Sums are f32.
+/// Inputs are the rows `x`, `[n, inputs]`, the weights, `[inputs, outputs]` each, of one type, and,
+/// if there are any, their biases, `[outputs]` each, in the type of `x`. Weights are read with the
+/// inputs of an output in order, and copied if they are not so in memory. Sums are f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gemv {
     /// Combination of the products.
@@ -41,6 +41,17 @@ pub(crate) enum GemvForm {
     Gated,
 }
 
+impl GemvForm {
+    /// Number of weights.
+    fn weights(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Three => 3,
+            Self::Gated => 2,
+        }
+    }
+}
+
 impl Gemv {
     /// Maximum rows, for which each weight is read once.
     pub(crate) const ROWS: usize = 8;
@@ -54,18 +65,28 @@ impl KernelOperation for Gemv {
     fn output_types(&self, inputs: &[TensorType]) -> Vec<TensorType> {
         let [rows, _] = inputs[0].dims();
         let weights = match self.form {
-            GemvForm::Three => &inputs[1..4],
-            GemvForm::One | GemvForm::Gated => &inputs[1..2],
+            GemvForm::One | GemvForm::Three => &inputs[1..=self.form.weights()],
+            GemvForm::Gated => &inputs[1..2],
         };
         let output = |weight: &TensorType| {
-            let [outputs, _] = weight.dims();
+            let [_, outputs] = weight.dims();
             TensorType::new([rows, outputs], inputs[0].dtype)
         };
         weights.iter().map(output).collect()
     }
 
-    fn launch<R: CubeRuntime>(self, inputs: Vec<CubeTensor<R>>) -> Vec<CubeTensor<R>> {
+    fn launch<R: CubeRuntime>(self, mut inputs: Vec<CubeTensor<R>>) -> Vec<CubeTensor<R>> {
         let types: Vec<_> = inputs.iter().map(type_of).collect();
+        // Weights are transposed here rather than by an operation before the kernel. Fusion joins
+        // such an operation with one on a row, `[1, inputs]`, such as the activation before, and
+        // the joint kernel of burn 0.21 leaves most of the row out if there are fewer outputs than
+        // values in a vector: it is launched once for each vector (burn-cubecl-fusion 0.21.0,
+        // `src/optim/elemwise/optimization.rs`, line 101) but counts its places in the vectors of
+        // the transposed operand, which are single values (`src/engine/codegen/kernel.rs`, line
+        // 160).
+        for weight in &mut inputs[1..=self.form.weights()] {
+            weight.meta.swap(0, 1);
+        }
         let mut inputs: Vec<_> = inputs.into_iter().map(into_contiguous).collect();
         let x = inputs.remove(0);
         let outputs = self.output_types(&types).into_iter();

@@ -264,6 +264,43 @@ fn products_are_their_definition<B: Backend>() {
     }
 }
 
+/// Products of rows that fusion computes just before, with fewer outputs than values in a vector
+/// and more, of one weight, of three, and gated.
+fn products_of_fused_rows_are_their_definition<B: Backend>() {
+    let inputs = 256;
+    each_type::<B>(|dtype| {
+        for (rows, outputs) in [1, 2, 3, 4, 5, 6, 8, 16]
+            .into_iter()
+            .flat_map(|outputs| [(1, outputs), (2, outputs)])
+        {
+            let case = format!("{rows}x{inputs}x{outputs} {dtype:?}");
+            let x = numbers(rows * inputs, 1);
+            let given = numbers(inputs * outputs, 2);
+            let given: Vec<f64> = given.iter().map(|x| x / 32.0).collect();
+            let clipped: Vec<f64> = x.iter().map(|x| x.max(0.0)).collect();
+            let expected = product(&clipped, &given, None, inputs);
+            let x = tensor::<B, 2>(&x, [rows, inputs], dtype);
+            let weight = crate::as_stored(tensor::<B, 2>(&given, [inputs, outputs], dtype));
+            // Nothing but the activation is left to be computed.
+            B::sync(&B::Device::default()).expect("a device");
+            let dense = || DenseProduct {
+                weight: weight.clone(),
+                bias: None,
+            };
+            let relu = || burn::tensor::activation::relu(x.clone());
+            let found = one_product(&relu(), dense()).expect("a kernel");
+            assert_near(&case, found, &expected, allowed(dtype));
+            let found = three_products(&relu(), &[dense(), dense(), dense()]);
+            for found in found.expect("a kernel") {
+                assert_near(&case, found, &expected, allowed(dtype));
+            }
+            let found = gated_product(&relu(), &[dense(), dense()]).expect("a kernel");
+            let gated = expected.iter().map(|x| x / (1.0 + (-x).exp()) * x);
+            assert_near(&case, found, &gated.collect::<Vec<_>>(), allowed(dtype));
+        }
+    });
+}
+
 /// Sizes of an attention.
 #[derive(Debug, Clone, Copy)]
 struct Sizes {
@@ -421,6 +458,11 @@ macro_rules! backend {
             #[test]
             fn products_are_their_definition() {
                 super::products_are_their_definition::<B>();
+            }
+
+            #[test]
+            fn products_of_fused_rows_are_their_definition() {
+                super::products_of_fused_rows_are_their_definition::<B>();
             }
 
             #[test]
