@@ -40,6 +40,7 @@ mod words;
 pub use activation::{gelu, quick_gelu, silu, swiglu};
 pub use attention::{
     AttentionInput, CachedAttention, RelativePosition, attention, cached_attention,
+    relative_positions,
 };
 pub use cached_rows::{CacheType, CachedRows, Q8_0Rows};
 #[cfg(feature = "cube")]

@@ -4,6 +4,7 @@ mod cached;
 mod composition;
 mod folded;
 mod input;
+mod positions;
 
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -11,6 +12,7 @@ pub use cached::cached_attention;
 #[cfg(all(test, feature = "flex"))]
 pub(crate) use composition::composed;
 pub use input::{AttentionInput, CachedAttention, RelativePosition};
+pub use positions::relative_positions;
 
 use crate::dispatch::on_processor;
 
@@ -26,7 +28,7 @@ pub fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
         Err(input) => input,
     };
     #[cfg(feature = "cube")]
-    if let Some(output) = few_queries(&input) {
+    if let Some(output) = in_one_launch(&input) {
         return output;
     }
     match on_processor::<B>() {
@@ -38,16 +40,15 @@ pub fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
 /// Attention in one launch, where the backend has a kernel for it; keys and values may have another
 /// type than the queries.
 #[cfg(feature = "cube")]
-fn few_queries<B: Backend>(input: &AttentionInput<B>) -> Option<Tensor<B, 4>> {
-    if input.relative_position.is_some() {
-        return None;
-    }
+fn in_one_launch<B: Backend>(input: &AttentionInput<B>) -> Option<Tensor<B, 4>> {
     let [.., head_dim] = input.query.dims();
-    crate::cube::attend(crate::cube::FewQueriesInput {
+    let positions = input.relative_position.as_ref();
+    crate::cube::attend(crate::cube::KernelAttention {
         query: &input.query,
         key: &input.key,
         value: &input.value,
         mask: input.mask.as_ref(),
+        positions: positions.map(|position| [&position.height, &position.width]),
         causal: input.causal,
         scale: input.scale.unwrap_or((head_dim as f64).powf(-0.5)),
     })

@@ -13,6 +13,7 @@
 //! * [`swiglu`]: the gated activation of an MLP.
 //! * [`gemv`]: products of a few rows and several weights in one launch.
 //! * [`few_queries`]: attention of a few queries in one launch.
+//! * [`many_queries`]: attention of many in one launch, and relative positions in another.
 
 mod backend;
 mod blocks;
@@ -22,6 +23,8 @@ mod fusion;
 mod gemv;
 mod gpu_backends;
 mod launching;
+mod many_queries;
+mod masks;
 mod norm;
 mod operation;
 mod reduce;
@@ -33,7 +36,7 @@ mod tests;
 
 pub(crate) use blocks::{BlockForms, block_forms};
 pub(crate) use calls::{
-    DenseProduct, FewQueriesInput, NormParameters, add_norm, attend, gated_product, norm,
-    one_product, rotate, swiglu, three_products,
+    DenseProduct, KernelAttention, NormParameters, add_norm, attend, gated_product, norm,
+    one_product, position_products, rotate, swiglu, three_products,
 };
 pub use gpu_backends::{GpuBackendVisitor, visit_gpu_backends};

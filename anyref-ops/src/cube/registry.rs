@@ -11,6 +11,7 @@ use super::backend::{Input, KernelBackend};
 use super::few_queries::FewQueries;
 use super::gemv::Gemv;
 use super::gpu_backends::{GpuBackendVisitor, visit_gpu_backends};
+use super::many_queries::{ManyQueries, PositionProducts};
 use super::norm::Norm;
 use super::rotary::Rotary;
 use super::swiglu::SwiGlu;
@@ -26,6 +27,8 @@ pub(crate) struct Kernels<B: Backend> {
     pub(crate) swiglu: Kernel<B, SwiGlu>,
     pub(crate) gemv: Kernel<B, Gemv>,
     pub(crate) few_queries: Kernel<B, FewQueries>,
+    pub(crate) many_queries: Kernel<B, ManyQueries>,
+    pub(crate) position_products: Kernel<B, PositionProducts>,
 }
 
 impl<B: Backend> Clone for Kernels<B> {
@@ -59,6 +62,8 @@ impl GpuBackendVisitor for Adding {
                 swiglu: B::run,
                 gemv: B::run,
                 few_queries: B::run,
+                many_queries: B::run,
+                position_products: B::run,
             });
         }
         add::<CubeBackend<R, F, i32, BT>>(&mut self.0);

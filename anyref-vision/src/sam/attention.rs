@@ -1,12 +1,12 @@
 //! Self-attention over a grid, with decomposed relative positions.
 
 use anyref_ops::nn::{Linear, LinearConfig};
-use anyref_ops::{self as ops, AttentionInput, RelativePosition, attention};
+use anyref_ops::{AttentionInput, RelativePosition, attention, relative_positions};
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::SamVisionConfig;
-use super::relative_position::pairwise;
+use super::relative_position::resize;
 
 /// Self-attention (segment-anything `Attention`, transformers `SamVisionAttention`).
 #[derive(Module, Debug)]
@@ -76,31 +76,16 @@ impl<B: Backend> SamVisionAttention<B> {
             .forward_outputs(x, index * hidden..(index + 1) * hidden)
     }
 
-    /// Products of the unscaled queries with the position tables. All pictures, windows and heads
-    /// share the table of a position, so each row or column is a single matrix product over all of
-    /// them.
+    /// Products of the unscaled queries with the position tables, whose length is fitted to the grid.
     fn positions(
         &self,
         query: Tensor<B, 4>,
         [height, width]: [usize; 2],
     ) -> Option<RelativePosition<B>> {
         let (rows, columns) = (self.rel_pos_h.as_ref()?, self.rel_pos_w.as_ref()?);
-        let [batch, heads, tokens, dim] = query.dims();
-        let rows = pairwise(rows.val(), height).swap_dims(1, 2);
-        let columns = pairwise(columns.val(), width).swap_dims(1, 2);
-        let query = ops::permute(query, [0, 1, 2, 3]).reshape([batch * heads, height, width, dim]);
-        let by_row =
-            ops::permute(query.clone(), [1, 0, 2, 3]).reshape([height, batch * heads * width, dim]);
-        let by_row = ops::matmul(by_row, rows).reshape([height, batch * heads, width, height]);
-        let by_column =
-            ops::permute(query, [2, 0, 1, 3]).reshape([width, batch * heads * height, dim]);
-        let by_column =
-            ops::matmul(by_column, columns).reshape([width, batch * heads, height, width]);
-        let by_row = ops::permute(by_row, [1, 0, 2, 3]);
-        let by_column = ops::permute(by_column, [1, 2, 0, 3]);
-        Some(RelativePosition {
-            height: by_row.reshape([batch, heads, tokens, height]),
-            width: by_column.reshape([batch, heads, tokens, width]),
-        })
+        let rows = resize(rows.val(), 2 * height - 1);
+        let columns = resize(columns.val(), 2 * width - 1);
+        let grid = [height, width];
+        Some(relative_positions(query, [rows, columns], grid))
     }
 }
