@@ -2,12 +2,12 @@
 //!
 //! A cube of 128 units attends from 32 queries of a head (16 where heads are wider than 128), which
 //! stay in shared memory, to 32 keys at a time, at most 64 components of which are in shared memory
-//! at once, all in f32: 22 KiB for heads of 64 or 80, 31 KiB for heads of 128. Products are
+//! at once, all in f32: 25 KiB at most for heads of up to 80, 31 KiB for heads of 128. Products are
 //! multiplied and added in f32, without tensor cores.
 //!
 //! For `t` queries, `s` keys and heads of `d`, a head takes `4 · t · s · d` floating-point
-//! operations. Memory is read `t · d + 2 · s · d · t / 32` times, the second part by way of the
-//! device's cache, and written `t · d` times; scores would add at least `4 · t · s`.
+//! operations. It reads `t · d + 2 · s · d · t / 32` numbers, the second part by way of the device's
+//! cache, and writes `t · d`; with scores in memory it would read and write `2 · t · s` more, each.
 
 mod kernel;
 mod positions;

@@ -238,3 +238,44 @@ pub(super) fn add_products<N: Size>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tile(widths: [usize; 2], size: usize, available: usize) -> Tile {
+        Tile::new(widths, size, available)
+    }
+
+    #[test]
+    fn tiles_fit_into_the_memory_of_every_device() {
+        for width in 1..=256 {
+            for value_width in [1, 24, 80, width, 256] {
+                for size in [1, 2, 4] {
+                    if width % size == 0 && value_width % size == 0 {
+                        for available in [16 * 1024, 32 * 1024, 228 * 1024] {
+                            let tile = tile([width, value_width], size, available);
+                            let bytes = tile.bytes();
+                            assert!(
+                                bytes <= available.min(MOST_BYTES),
+                                "{tile:?}: {bytes} > {available}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn usual_heads_have_tiles_of_32_queries() {
+        for (width, bytes) in [(64, 23_808), (80, 25_344), (128, 32_000)] {
+            let tile = tile([width, width], 4, 48 * 1024);
+            assert_eq!(
+                (tile.units(), tile.queries(), tile.bytes()),
+                (128, 32, bytes)
+            );
+        }
+        assert_eq!(tile([256, 256], 4, 48 * 1024).queries(), 16);
+    }
+}

@@ -173,28 +173,31 @@ pub(super) fn few_queries_attend_as_defined<B: Backend>() {
 /// One tile and several, of queries and of keys, whole and not; every width of vectors, heads in
 /// one part and several, values of another width; shared heads; more queries than keys.
 pub(super) fn many_queries_attend_as_defined<B: Backend>() {
-    for (sizes, rows_masked) in [
+    let full = (None, false, None);
+    let causal = (None, true, None);
+    let narrow = (None, true, Some(DType::F16));
+    let padded = |batch: usize| (Some([batch, 1, 1]), true, None);
+    for (sizes, cases) in [
         // Image to token: few keys.
-        ([2, 2, 2, 100, 7, 16, 16], false),
-        // CLIP and InternViT, LLaMA's heads shared by four, over a cache.
-        ([1, 2, 2, 257, 257, 64, 64], false),
-        ([2, 4, 1, 33, 100, 128, 128], true),
+        ([2, 2, 2, 100, 7, 16, 16], vec![full, padded(2)]),
+        // CLIP and InternViT; LLaMA's heads shared by four, over a cache and padding.
+        ([1, 2, 2, 257, 257, 64, 64], vec![full, causal]),
+        (
+            [2, 4, 1, 33, 100, 128, 128],
+            vec![causal, padded(2), narrow],
+        ),
         // SAM ViT-H, and widths of every kind of vector.
-        ([1, 2, 1, 70, 70, 80, 80], true),
-        ([1, 3, 3, 17, 197, 24, 24], false),
-        ([1, 1, 1, 40, 3, 7, 37], true),
-        ([1, 1, 1, 18, 65, 150, 66], false),
+        ([1, 2, 1, 70, 70, 80, 80], vec![full, causal]),
+        (
+            [1, 3, 3, 17, 197, 24, 24],
+            vec![(Some([1, 3, 17]), false, None)],
+        ),
+        ([1, 1, 1, 40, 3, 7, 37], vec![causal, padded(1)]),
+        ([1, 1, 1, 18, 65, 150, 66], vec![full]),
         // The widest.
-        ([1, 2, 2, 35, 41, 256, 256], false),
+        ([1, 2, 2, 35, 41, 256, 256], vec![causal]),
     ] {
         let sizes = Sizes::of(sizes);
-        let rows = if rows_masked { sizes.queries } else { 1 };
-        let cases = [
-            (None, false, None),
-            (None, true, None),
-            (Some([1, sizes.heads, rows]), false, None),
-            (Some([sizes.batch, 1, 1]), true, Some(DType::F16)),
-        ];
         each_type::<B>(|dtype| attends_as_defined::<B>(sizes, dtype, &cases));
     }
 }
