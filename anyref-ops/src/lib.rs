@@ -55,7 +55,7 @@ pub use norm::{add_layer_norm, add_rms_norm, layer_norm, rms_norm};
 pub use permute::permute;
 pub use pointwise::pointwise;
 pub use pool::{each_within_pool, within_pool};
-pub use rotary::{Angles, rotary, rotary_each};
+pub use rotary::{Angles, CacheRoom, rotary, rotary_each, rotary_into_cache};
 pub use rows::{CacheCapacity, assign_rows};
 pub use shared::add_shared;
 

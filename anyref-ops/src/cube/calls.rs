@@ -11,6 +11,7 @@ use super::norm::Norm;
 use super::operation::exactly;
 use super::registry::kernels;
 use super::rotary::Rotary;
+use super::rotary_append::RotaryAppend;
 use super::swiglu::SwiGlu;
 
 /// Parameters of a normalisation.
@@ -103,6 +104,59 @@ pub(crate) fn rotate<B: Backend>(
     let inputs = [query, key, cos, sin].map(|x| x.clone().into());
     let outputs = (kernels.rotary)(Rotary, inputs.into());
     Some(exactly::<_, 2>(outputs).map(floats::<B, 4>))
+}
+
+/// Queries, keys and values of some positions, and the cached keys and values to which they are
+/// appended.
+#[derive(Debug, Clone)]
+pub(crate) struct Appending<B: Backend> {
+    /// Queries, keys and values, `[batch, heads or kv_heads, length, head_dim]`.
+    pub(crate) projected: [Tensor<B, 4>; 3],
+    /// Keys and values, `[batch, kv_heads, capacity, head_dim]`.
+    pub(crate) cached: [Tensor<B, 4>; 2],
+}
+
+/// Rotates queries and keys, and writes keys and values to the cache from position `first` on.
+/// Gives the arguments back without kernels and for tensors that they do not take.
+///
+/// # Shapes
+/// - cos and sin: `[batch or 1, 1, length, head_dim / 2]`
+/// - outputs: the rotated queries and the cached keys and values
+#[expect(
+    clippy::result_large_err,
+    reason = "tensors that go on to another form"
+)]
+pub(crate) fn rotate_and_append<B: Backend>(
+    input: Appending<B>,
+    [cos, sin]: [&Tensor<B, 4>; 2],
+    first: usize,
+) -> Result<[Tensor<B, 4>; 3], Appending<B>> {
+    let Some(kernels) = kernels::<B>() else {
+        return Err(input);
+    };
+    let [query, key, value] = &input.projected;
+    let [keys, values] = &input.cached;
+    let dtype = query.dtype();
+    let [batch, heads, length, width] = key.dims();
+    let cached = [batch, heads, keys.dims()[2], width];
+    let taken = [key, value, cos, sin].iter().all(|x| x.dtype() == dtype)
+        && keys.dtype() == values.dtype()
+        && value.dims() == key.dims()
+        && width.is_multiple_of(2)
+        && [keys, values].iter().all(|x| x.dims() == cached)
+        && first + length <= keys.dims()[2];
+    if !taken {
+        return Err(input);
+    }
+    let angles = [cos.clone(), sin.clone()];
+    let inputs = input
+        .projected
+        .into_iter()
+        .chain(angles)
+        .chain(input.cached);
+    let inputs = inputs.map(Input::from).collect();
+    let outputs = (kernels.rotary_append)(RotaryAppend { first }, inputs);
+    Ok(exactly::<_, 3>(outputs).map(floats::<B, 4>))
 }
 
 /// Computes `silu(gate) · up`; `None` without kernels.

@@ -9,7 +9,7 @@
 //! * [`blocks`]: weights stay in the device's memory as planes of words, with `Autodiff` over any
 //!   of these backends too.
 //! * [`norm`]: a normalisation in one launch, with the residual sum before it.
-//! * [`rotary`]: queries and keys rotated in one launch.
+//! * [`rotary`]: queries and keys rotated in one launch, with [`rotary_append`] into a cache.
 //! * [`swiglu`]: the gated activation of an MLP.
 //! * [`gemv`]: products of a few rows and several weights in one launch.
 //! * [`few_queries`]: attention of a few queries in one launch.
@@ -30,13 +30,14 @@ mod operation;
 mod reduce;
 mod registry;
 mod rotary;
+mod rotary_append;
 mod swiglu;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use blocks::{BlockForms, block_forms};
 pub(crate) use calls::{
-    DenseProduct, KernelAttention, NormParameters, add_norm, attend, gated_product, norm,
-    one_product, position_products, rotate, swiglu, three_products,
+    Appending, DenseProduct, KernelAttention, NormParameters, add_norm, attend, gated_product,
+    norm, one_product, position_products, rotate, rotate_and_append, swiglu, three_products,
 };
 pub use gpu_backends::{GpuBackendVisitor, visit_gpu_backends};

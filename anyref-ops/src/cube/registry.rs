@@ -14,6 +14,7 @@ use super::gpu_backends::{GpuBackendVisitor, visit_gpu_backends};
 use super::many_queries::{ManyQueries, PositionProducts};
 use super::norm::Norm;
 use super::rotary::Rotary;
+use super::rotary_append::RotaryAppend;
 use super::swiglu::SwiGlu;
 use crate::dispatch::Forms;
 
@@ -24,6 +25,7 @@ pub(crate) type Kernel<B, O> = fn(O, Vec<Input<B>>) -> Vec<FloatTensor<B>>;
 pub(crate) struct Kernels<B: Backend> {
     pub(crate) norm: Kernel<B, Norm>,
     pub(crate) rotary: Kernel<B, Rotary>,
+    pub(crate) rotary_append: Kernel<B, RotaryAppend>,
     pub(crate) swiglu: Kernel<B, SwiGlu>,
     pub(crate) gemv: Kernel<B, Gemv>,
     pub(crate) few_queries: Kernel<B, FewQueries>,
@@ -59,6 +61,7 @@ impl GpuBackendVisitor for Adding {
             forms.insert::<B, Kernels<B>>(Kernels {
                 norm: B::run,
                 rotary: B::run,
+                rotary_append: B::run,
                 swiglu: B::run,
                 gemv: B::run,
                 few_queries: B::run,

@@ -4,8 +4,8 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Tensor, TensorData};
 
 use super::calls::{
-    DenseProduct, NormParameters, add_norm, gated_product, norm, one_product, rotate, swiglu,
-    three_products,
+    Appending, DenseProduct, NormParameters, add_norm, gated_product, norm, one_product, rotate,
+    rotate_and_append, swiglu, three_products,
 };
 use crate::blocks::random::random_bytes;
 
@@ -164,6 +164,65 @@ fn rotations_are_their_definition<B: Backend>() {
     }
 }
 
+/// Positions written behind others of a cache, in its type, which another tensor holds as well in
+/// the first round and none in the second.
+fn rotations_are_appended<B: Backend>() {
+    let (batch, heads, kv_heads, length, width) = (2, 4, 2, 3, 10);
+    let (capacity, first, half) = (9, 4, width / 2);
+    each_type::<B>(|dtype| {
+        for cache_type in [dtype, DType::F16] {
+            if !B::supports_dtype(&B::Device::default(), cache_type) {
+                continue;
+            }
+            let case = format!("{dtype:?} {cache_type:?}");
+            let shape = |heads, length| [batch, heads, length, width];
+            let numbers_of = |shape: [usize; 4], seed| numbers(shape.iter().product(), seed);
+            let (rows, cache) = (shape(kv_heads, length), shape(kv_heads, capacity));
+            let query = tensor::<B, 4>(
+                &numbers_of(shape(heads, length), 1),
+                shape(heads, length),
+                dtype,
+            );
+            let key = tensor::<B, 4>(&numbers_of(rows, 2), rows, dtype);
+            let value = tensor::<B, 4>(&numbers_of(rows, 3), rows, dtype);
+            let [cos, sin] = [4, 5].map(|seed| {
+                tensor::<B, 4>(&numbers(length * half, seed), [1, 1, length, half], dtype)
+            });
+            // The rotation alone has a test of its own.
+            let [expected_query, expected_key] =
+                rotate([&query, &key], [&cos, &sin]).expect("a kernel");
+            let numbers = |x: Tensor<B, 4>| x.into_data().iter::<f64>().collect::<Vec<_>>();
+            let expected = |cached: &[f64], rows: Vec<f64>| {
+                let mut cached = cached.to_vec();
+                for (index, row) in rows.chunks_exact(width).enumerate() {
+                    let place = index / length * capacity + first + index % length;
+                    cached[place * width..][..width].copy_from_slice(row);
+                }
+                cached
+            };
+            let before = [6, 7].map(|seed| numbers_of(cache, seed));
+            let expected_keys = expected(&before[0], numbers(expected_key));
+            let expected_values = expected(&before[1], numbers(value.clone()));
+            for held in [true, false] {
+                let cached = [0, 1].map(|i| tensor::<B, 4>(&before[i], cache, cache_type));
+                let holder = held.then(|| cached.clone());
+                let appending = Appending {
+                    projected: [query.clone(), key.clone(), value.clone()],
+                    cached,
+                };
+                let appended = rotate_and_append(appending, [&cos, &sin], first);
+                let [query, keys, values] = appended.expect("a kernel");
+                assert_near(&case, query, &numbers(expected_query.clone()), 0.0);
+                assert_near(&case, keys, &expected_keys, allowed(cache_type));
+                assert_near(&case, values, &expected_values, allowed(cache_type));
+                for (holder, before) in holder.into_iter().flatten().zip(&before) {
+                    assert_near(&case, holder, before, 0.0);
+                }
+            }
+        }
+    });
+}
+
 /// One value, and numbers of them that are and are not whole vectors.
 fn gated_activations_are_their_definition<B: Backend>() {
     for shape in [[1, 1], [3, 7], [5, 256], [2, 1000]] {
@@ -279,6 +338,11 @@ macro_rules! backend {
             #[test]
             fn rotations_are_their_definition() {
                 super::rotations_are_their_definition::<B>();
+            }
+
+            #[test]
+            fn rotations_are_appended() {
+                super::rotations_are_appended::<B>();
             }
 
             #[test]

@@ -55,9 +55,7 @@ impl<B: Backend> SamVisionAttention<B> {
             x.reshape([batch, tokens, heads, hidden / heads])
                 .swap_dims(1, 2)
         };
-        let query = split(self.part(x.clone(), 0));
-        let key = split(self.part(x.clone(), 1));
-        let value = split(self.part(x, 2));
+        let [query, key, value] = self.qkv.forward_parts(x).map(split);
         let position = self.positions(query.clone(), [height, width]);
         let mixed =
             attention(AttentionInput::new(query, key, value).with_relative_position(position));
@@ -65,15 +63,6 @@ impl<B: Backend> SamVisionAttention<B> {
         self.proj
             .forward(mixed)
             .reshape([batch, height, width, hidden])
-    }
-
-    /// Computes the query (0), key (1) or value (2). The weight is cut rather than the product:
-    /// there are far more tokens than channels, and the gradient of a slice has the size of the
-    /// whole tensor.
-    fn part(&self, x: Tensor<B, 2>, index: usize) -> Tensor<B, 2> {
-        let hidden = x.dims()[1];
-        self.qkv
-            .forward_outputs(x, index * hidden..(index + 1) * hidden)
     }
 
     /// Products of the unscaled queries with the position tables, whose length is fitted to the grid.
