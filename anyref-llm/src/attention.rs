@@ -100,10 +100,13 @@ impl<B: Backend> LlamaAttention<B> {
         let query = normalised(split(query, self.heads), &self.q_norm);
         let key = normalised(split(key, self.kv_heads), &self.k_norm);
         let value = split(value, self.kv_heads);
-        let [query, key] = ops::rotary_each([query, key], &context.rotation);
-        let (key, value) = match cache {
-            Some(cache) => cache.append(key, value),
-            None => (CachedRows::Float(key), CachedRows::Float(value)),
+        let rotation = &context.rotation;
+        let (query, key, value) = match cache {
+            Some(cache) => cache.append([query, key, value], rotation),
+            None => {
+                let [query, key] = ops::rotary_each([query, key], rotation);
+                (query, CachedRows::Float(key), CachedRows::Float(value))
+            }
         };
         // One new token sees all keys, so there is no future to mask.
         let mut attended = ops::cached_attention(CachedAttention {

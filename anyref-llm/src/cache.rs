@@ -1,6 +1,6 @@
 //! Keys and values of what a model has read.
 
-use anyref_ops::{self as ops, CacheCapacity, CacheType, CachedRows};
+use anyref_ops::{self as ops, Angles, CacheCapacity, CacheRoom, CacheType, CachedRows};
 use burn::tensor::{Bool, DType, Int, Tensor, TensorData, backend::Backend};
 
 use crate::padding::no_padding;
@@ -60,44 +60,59 @@ impl<B: Backend> Rows<B> {
         }
     }
 
+    /// Appends rows for which there is no room.
     fn append(self, rows: CachedRows<B>, spare: CacheCapacity) -> Self {
         let added = rows.dims()[2];
         let length = self.length + added;
         let capacity = self.capacity_after(added, spare);
-        let buffer = if length <= self.capacity() {
-            self.buffer.assign(self.length, rows)
-        } else {
-            let spare = (capacity > length).then(|| rows.zeros(capacity - length));
-            let parts = [self.get(), rows].into_iter().chain(spare);
-            CachedRows::cat(parts.collect(), 2)
-        };
+        let spare = (capacity > length).then(|| rows.zeros(capacity - length));
+        let parts = [self.get(), rows].into_iter().chain(spare);
+        let buffer = CachedRows::cat(parts.collect(), 2);
         Self { buffer, length }
     }
 }
 
 impl<B: Backend> LayerCache<B> {
-    /// Appends new keys and values, `[batch, kv_heads, length, head_dim]`, in the cache's type, and
-    /// returns what is to be attended to: all, and room after it where the model's
-    /// [mask](crate::attention::AttentionContext::mask) covers it.
+    /// Rotates queries and keys, and appends keys and values, `[batch, kv_heads, length, head_dim]`,
+    /// in the cache's type. Returns the rotated queries, and the keys and values to attend to: all,
+    /// and room after them where the model's [mask](crate::attention::AttentionContext::mask) covers
+    /// it.
     pub(crate) fn append(
         &mut self,
-        key: Tensor<B, 4>,
-        value: Tensor<B, 4>,
-    ) -> (CachedRows<B>, CachedRows<B>) {
+        [query, key, value]: [Tensor<B, 4>; 3],
+        rotation: &Angles<B>,
+    ) -> (Tensor<B, 4>, CachedRows<B>, CachedRows<B>) {
         let (added, spare) = (key.dims()[2], self.spare(&key.device()));
-        let [key, value] = [key, value].map(|rows| CachedRows::new(rows, self.cache_type));
-        let entry = match self.entry.take() {
-            Some([past_key, past_value]) => {
-                [past_key.append(key, spare), past_value.append(value, spare)]
+        let has_room = |[key, _]: &[Rows<B>; 2]| key.length + added <= key.capacity();
+        let (query, entry) = match self.entry.take() {
+            Some(past) if has_room(&past) => {
+                let (first, length) = (past[0].length, past[0].length + added);
+                let room = CacheRoom {
+                    cached: past.map(|rows| rows.buffer),
+                    first,
+                    cache_type: self.cache_type,
+                };
+                let (query, cached) = ops::rotary_into_cache([query, key, value], rotation, room);
+                (query, cached.map(|buffer| Rows { buffer, length }))
             }
-            None => [Rows::new(key), Rows::new(value)],
+            past => {
+                let [query, key] = ops::rotary_each([query, key], rotation);
+                let rows = [key, value].map(|rows| CachedRows::new(rows, self.cache_type));
+                let entry = match (past, rows) {
+                    (Some([past_key, past_value]), [key, value]) => {
+                        [past_key.append(key, spare), past_value.append(value, spare)]
+                    }
+                    (None, rows) => rows.map(Rows::new),
+                };
+                (query, entry)
+            }
         };
         let [key, value] = entry.each_ref().map(|rows| match masks(added, spare) {
             true => rows.buffer.clone(),
             false => rows.get(),
         });
         self.entry = Some(entry);
-        (key, value)
+        (query, key, value)
     }
 
     fn spare(&self, device: &B::Device) -> CacheCapacity {

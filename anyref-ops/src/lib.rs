@@ -42,7 +42,7 @@ mod words;
 pub use activation::{gelu, quick_gelu, silu, swiglu};
 pub use attention::{
     AttentionInput, CachedAttention, RelativePosition, attention, cached_attention,
-    relative_position,
+    relative_positions,
 };
 pub use cached_rows::{CacheType, CachedRows, Q8_0Rows};
 #[cfg(feature = "cube")]
@@ -57,7 +57,7 @@ pub use norm::{add_layer_norm, add_rms_norm, layer_norm, rms_norm};
 pub use permute::permute;
 pub use pointwise::pointwise;
 pub use pool::{each_within_pool, within_pool};
-pub use rotary::{Angles, rotary, rotary_each};
+pub use rotary::{Angles, CacheRoom, rotary, rotary_each, rotary_into_cache};
 pub use rows::{CacheCapacity, assign_rows};
 pub use shared::{add, add_shared};
 pub use sinusoids::sinusoids;

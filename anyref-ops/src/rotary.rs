@@ -4,6 +4,7 @@
 use super::cube;
 #[cfg(feature = "flex")]
 use super::flex;
+use crate::cached_rows::{CacheType, CachedRows};
 use burn::tensor::{Tensor, backend::Backend};
 
 /// Cosines and sines of the angles used by [`rotary`]. They carry no gradient.
@@ -51,6 +52,61 @@ pub fn rotary_each<B: Backend>(
         return rotated;
     }
     [query, key].map(|x| rotary(x, angles))
+}
+
+/// Keys and values of a cache with room for more.
+#[derive(Debug, Clone)]
+pub struct CacheRoom<B: Backend> {
+    /// Keys and values, `[batch, kv_heads, capacity, head_dim]`.
+    pub cached: [CachedRows<B>; 2],
+    /// Position of the next row.
+    pub first: usize,
+    /// Type that the cache keeps rows in.
+    pub cache_type: CacheType,
+}
+
+/// Rotates queries and keys as [`rotary_each`] does, and writes keys and values to a cache, in place
+/// where nothing else holds it; on GPUs without gradients in one launch, unless the cache is in
+/// blocks.
+///
+/// # Shapes
+/// - query: `[batch, heads, length, head_dim]`
+/// - key and value: `[batch, kv_heads, length, head_dim]`, with `first + length <= capacity`
+/// - outputs: the rotated queries, and the cached keys and values
+///
+/// # Panics
+/// When the cache has no room for the keys.
+pub fn rotary_into_cache<B: Backend>(
+    [query, key, value]: [Tensor<B, 4>; 3],
+    angles: &Angles<B>,
+    room: CacheRoom<B>,
+) -> (Tensor<B, 4>, [CachedRows<B>; 2]) {
+    let CacheRoom {
+        cached,
+        first,
+        cache_type,
+    } = room;
+    #[cfg(feature = "cube")]
+    let ([query, key, value], cached) = match cached {
+        [CachedRows::Float(keys), CachedRows::Float(values)] => {
+            let appending = cube::Appending {
+                projected: [query, key, value],
+                cached: [keys, values],
+            };
+            match cube::rotate_and_append(appending, [&angles.cos, &angles.sin], first) {
+                Ok([query, keys, values]) => {
+                    return (query, [keys, values].map(CachedRows::Float));
+                }
+                Err(back) => (back.projected, back.cached.map(CachedRows::Float)),
+            }
+        }
+        blocks => ([query, key, value], blocks),
+    };
+    let [query, key] = rotary_each([query, key], angles);
+    let [keys, values] = cached;
+    let keys = keys.assign(first, CachedRows::new(key, cache_type));
+    let values = values.assign(first, CachedRows::new(value, cache_type));
+    (query, [keys, values])
 }
 
 /// Composed form, in burn's own tensor operations.

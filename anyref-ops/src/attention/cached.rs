@@ -4,14 +4,14 @@ use burn::tensor::{Tensor, backend::Backend};
 
 use super::attention;
 #[cfg(feature = "cube")]
-use super::few_queries;
+use super::in_one_launch;
 use super::input::{AttentionInput, CachedAttention};
 #[cfg(feature = "cube")]
 use crate::CachedRows;
 
 /// [`attention`] to keys and values as a cache keeps them, scaled by `1 / sqrt(head_dim)`. On the
 /// processor without gradients halves and blocks are widened where they are multiplied, a block of
-/// keys at a time; on GPUs without gradients halves are, in the kernel for a few queries; elsewhere
+/// keys at a time; on GPUs without gradients halves are, in the kernel; elsewhere
 /// all of them are.
 ///
 /// # Shapes
@@ -24,10 +24,10 @@ pub fn cached_attention<B: Backend>(input: CachedAttention<B>) -> Tensor<B, 4> {
     };
     #[cfg(feature = "cube")]
     if let (CachedRows::Float(key), CachedRows::Float(value)) = (&input.key, &input.value) {
-        // The kernel widens halves as it reads them.
+        // Kernels widen halves as they read them.
         let narrow = AttentionInput::new(input.query.clone(), key.clone(), value.clone());
         let narrow = narrow.with_mask(input.mask.clone());
-        if let Some(output) = few_queries(&narrow.with_causal(input.causal)) {
+        if let Some(output) = in_one_launch(&narrow.with_causal(input.causal)) {
             return output;
         }
     }

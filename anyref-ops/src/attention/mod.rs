@@ -4,7 +4,7 @@ mod cached;
 mod composition;
 mod folded;
 mod input;
-mod relative;
+mod positions;
 
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -13,8 +13,8 @@ pub use cached::cached_attention;
 pub(crate) use composition::composed;
 pub use input::{AttentionInput, CachedAttention, RelativePosition};
 #[cfg(all(test, feature = "flex"))]
-pub(crate) use relative::composed as composed_relative_position;
-pub use relative::relative_position;
+pub(crate) use positions::composed as composed_relative_positions;
+pub use positions::relative_positions;
 
 use crate::dispatch::on_processor;
 
@@ -30,7 +30,7 @@ pub fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
         Err(input) => input,
     };
     #[cfg(feature = "cube")]
-    if let Some(output) = few_queries(&input) {
+    if let Some(output) = in_one_launch(&input) {
         return output;
     }
     match on_processor::<B>() {
@@ -42,16 +42,15 @@ pub fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
 /// Attention in one launch, where the backend has a kernel for it; keys and values may have another
 /// type than the queries.
 #[cfg(feature = "cube")]
-fn few_queries<B: Backend>(input: &AttentionInput<B>) -> Option<Tensor<B, 4>> {
-    if input.relative_position.is_some() {
-        return None;
-    }
+fn in_one_launch<B: Backend>(input: &AttentionInput<B>) -> Option<Tensor<B, 4>> {
     let [.., head_dim] = input.query.dims();
-    crate::cube::attend(crate::cube::FewQueriesInput {
+    let positions = input.relative_position.as_ref();
+    crate::cube::attend(crate::cube::KernelAttention {
         query: &input.query,
         key: &input.key,
         value: &input.value,
         mask: input.mask.as_ref(),
+        positions: positions.map(|position| [&position.height, &position.width]),
         causal: input.causal,
         scale: input.scale.unwrap_or((head_dim as f64).powf(-0.5)),
     })

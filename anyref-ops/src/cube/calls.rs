@@ -6,10 +6,12 @@ use burn::tensor::{Bool, Tensor};
 use super::backend::{Input, floats};
 use super::few_queries::FewQueries;
 use super::gemv::{Gemv, GemvForm};
+use super::many_queries::{ManyQueries, PositionProducts};
 use super::norm::Norm;
 use super::operation::exactly;
 use super::registry::kernels;
 use super::rotary::Rotary;
+use super::rotary_append::RotaryAppend;
 use super::swiglu::SwiGlu;
 
 /// Parameters of a normalisation.
@@ -102,6 +104,59 @@ pub(crate) fn rotate<B: Backend>(
     let inputs = [query, key, cos, sin].map(|x| x.clone().into());
     let outputs = (kernels.rotary)(Rotary, inputs.into());
     Some(exactly::<_, 2>(outputs).map(floats::<B, 4>))
+}
+
+/// Queries, keys and values of some positions, and the cached keys and values to which they are
+/// appended.
+#[derive(Debug, Clone)]
+pub(crate) struct Appending<B: Backend> {
+    /// Queries, keys and values, `[batch, heads or kv_heads, length, head_dim]`.
+    pub(crate) projected: [Tensor<B, 4>; 3],
+    /// Keys and values, `[batch, kv_heads, capacity, head_dim]`.
+    pub(crate) cached: [Tensor<B, 4>; 2],
+}
+
+/// Rotates queries and keys, and writes keys and values to the cache from position `first` on.
+/// Gives the arguments back without kernels and for tensors that they do not take.
+///
+/// # Shapes
+/// - cos and sin: `[batch or 1, 1, length, head_dim / 2]`
+/// - outputs: the rotated queries and the cached keys and values
+#[expect(
+    clippy::result_large_err,
+    reason = "tensors that go on to another form"
+)]
+pub(crate) fn rotate_and_append<B: Backend>(
+    input: Appending<B>,
+    [cos, sin]: [&Tensor<B, 4>; 2],
+    first: usize,
+) -> Result<[Tensor<B, 4>; 3], Appending<B>> {
+    let Some(kernels) = kernels::<B>() else {
+        return Err(input);
+    };
+    let [query, key, value] = &input.projected;
+    let [keys, values] = &input.cached;
+    let dtype = query.dtype();
+    let [batch, heads, length, width] = key.dims();
+    let cached = [batch, heads, keys.dims()[2], width];
+    let taken = [key, value, cos, sin].iter().all(|x| x.dtype() == dtype)
+        && keys.dtype() == values.dtype()
+        && value.dims() == key.dims()
+        && width.is_multiple_of(2)
+        && [keys, values].iter().all(|x| x.dims() == cached)
+        && first + length <= keys.dims()[2];
+    if !taken {
+        return Err(input);
+    }
+    let angles = [cos.clone(), sin.clone()];
+    let inputs = input
+        .projected
+        .into_iter()
+        .chain(angles)
+        .chain(input.cached);
+    let inputs = inputs.map(Input::from).collect();
+    let outputs = (kernels.rotary_append)(RotaryAppend { first }, inputs);
+    Ok(exactly::<_, 3>(outputs).map(floats::<B, 4>))
 }
 
 /// Computes `silu(gate) · up`; `None` without kernels.
@@ -202,9 +257,9 @@ pub(crate) fn gated_product<B: Backend>(
     Some(output)
 }
 
-/// Queries, keys and values of an attention.
+/// Arguments of an attention.
 #[derive(Debug, Clone)]
-pub(crate) struct FewQueriesInput<'a, B: Backend> {
+pub(crate) struct KernelAttention<'a, B: Backend> {
     /// `[batch, heads, queries, d]`
     pub(crate) query: &'a Tensor<B, 4>,
     /// `[batch, kv_heads, keys, d]`
@@ -213,36 +268,86 @@ pub(crate) struct FewQueriesInput<'a, B: Backend> {
     pub(crate) value: &'a Tensor<B, 4>,
     /// Each dimension is 1 or that of `[batch, heads, queries, keys]`.
     pub(crate) mask: Option<&'a Tensor<B, 4, Bool>>,
+    /// Relative positions over a grid of keys, `[batch, heads, queries, rows]` and `[batch, heads,
+    /// queries, columns]`.
+    pub(crate) positions: Option<[&'a Tensor<B, 4>; 2]>,
     pub(crate) causal: bool,
     pub(crate) scale: f64,
 }
 
-/// Attention of a few queries in one launch; `None` without kernels and for other shapes.
+/// Attention in one launch; `None` without kernels and for shapes that none takes.
 ///
 /// # Shapes
 /// - output: `[batch, heads, queries, dv]`, in the type of the queries
-pub(crate) fn attend<B: Backend>(input: FewQueriesInput<'_, B>) -> Option<Tensor<B, 4>> {
+pub(crate) fn attend<B: Backend>(input: KernelAttention<'_, B>) -> Option<Tensor<B, 4>> {
     let kernels = kernels::<B>()?;
-    let FewQueriesInput {
+    let KernelAttention {
         query,
         key,
         value,
         mask,
+        positions,
         causal,
         scale,
     } = input;
-    if !FewQueries::suits(query.dims(), value.dims()) || key.dtype() != value.dtype() {
+    if key.dtype() != value.dtype() {
         return None;
     }
-    let attention = FewQueries {
-        scale,
-        causal,
-        masked: mask.is_some(),
-    };
+    let masked = mask.is_some();
     let tensors = [query, key, value].map(|x| x.clone().into());
-    let inputs = tensors
-        .into_iter()
-        .chain(mask.map(|mask| mask.clone().into()));
-    let [output] = exactly((kernels.few_queries)(attention, inputs.collect()));
+    let mask = mask.map(|mask| mask.clone().into());
+    let inputs = tensors.into_iter().chain(mask);
+    let [output] = if positions.is_none() && FewQueries::suits(query.dims(), value.dims()) {
+        let attention = FewQueries {
+            scale,
+            causal,
+            masked,
+        };
+        exactly((kernels.few_queries)(attention, inputs.collect()))
+    } else {
+        let grid = positions.map(|positions| positions.map(|x| x.dims()[3]));
+        if !ManyQueries::suits(query.dims(), value.dims(), grid) {
+            return None;
+        }
+        let attention = ManyQueries {
+            scale,
+            causal,
+            masked,
+            positioned: positions.is_some(),
+        };
+        let dtype = query.dtype();
+        let positions = positions.into_iter().flatten();
+        let positions = positions.map(|x| x.clone().cast(dtype).into());
+        let inputs = inputs.chain(positions).collect();
+        exactly((kernels.many_queries)(attention, inputs))
+    };
     Some(floats::<B, 4>(output))
+}
+
+/// Products of queries on a grid with the tables of relative positions to the rows and columns of
+/// the same grid; `None` without kernels and for other shapes.
+///
+/// # Shapes
+/// - query: `[batch, heads, height · width, d]`
+/// - tables: `[2 · height - 1, d]` and `[2 · width - 1, d]`
+/// - outputs: `[batch, heads, height · width, height]` and `[batch, heads, height · width, width]`
+pub(crate) fn position_products<B: Backend>(
+    query: &Tensor<B, 4>,
+    tables: [&Tensor<B, 2>; 2],
+    [height, width]: [usize; 2],
+) -> Option<[Tensor<B, 4>; 2]> {
+    let kernels = kernels::<B>()?;
+    let grid = Some([height, width]);
+    // Keys lie on the grid of the queries.
+    if !ManyQueries::suits(query.dims(), query.dims(), grid) {
+        return None;
+    }
+    let dtype = query.dtype();
+    let tables = tables
+        .into_iter()
+        .map(|table| table.clone().cast(dtype).into());
+    let inputs = core::iter::once(query.clone().into()).chain(tables);
+    let products = PositionProducts { height, width };
+    let outputs = (kernels.position_products)(products, inputs.collect());
+    Some(exactly::<_, 2>(outputs).map(floats::<B, 4>))
 }

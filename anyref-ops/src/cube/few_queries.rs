@@ -5,6 +5,7 @@ use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use cubecl::prelude::*;
 
 use super::launching::{address_type, buffer, cube_count, type_of, vector_size};
+use super::masks::{LOWEST, is_masked};
 use super::operation::{KernelOperation, TensorType, exactly};
 use super::reduce::{cube_max, cube_sum};
 
@@ -12,8 +13,6 @@ use super::reduce::{cube_max, cube_sum};
 const UNITS: usize = 128;
 /// Longest vector that a unit reads.
 const VECTOR: usize = 8;
-/// Score of a masked key, and the largest score before the first key.
-const LOWEST: f32 = -1.0e30;
 
 /// Attention with online softmax in f32.
 ///
@@ -100,23 +99,6 @@ impl KernelOperation for FewQueries {
         );
         vec![output]
     }
-}
-
-/// Returns whether a key is masked for a query.
-#[cube]
-fn is_masked<M: Numeric>(
-    mask: &Tensor<M>,
-    batch: usize,
-    head: usize,
-    query: usize,
-    key: usize,
-) -> bool {
-    let batch = min(batch, mask.shape(0) - 1);
-    let head = min(head, mask.shape(1) - 1);
-    let query = min(query, mask.shape(2) - 1);
-    let key = min(key, mask.shape(3) - 1);
-    let row = (batch * mask.shape(1) + head) * mask.shape(2) + query;
-    mask[row * mask.shape(3) + key] != M::from_int(0)
 }
 
 /// Attention of a query of a head, a cube each: queries, heads and batch are the axes.

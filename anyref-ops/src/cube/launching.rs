@@ -11,13 +11,19 @@ use super::operation::TensorType;
 /// Cubes of one axis; devices have at most 65535.
 pub(super) const ABREAST: usize = 32_768;
 
-/// Allocates an uninitialised buffer on the device of a tensor.
+/// Allocates an uninitialised buffer on the device of a tensor. In tests of this crate it is full of
+/// NaN, so that numbers that a kernel leaves out, or reads before it writes them, are seen.
 pub(super) fn buffer<R: CubeRuntime>(
     like: &CubeTensor<R>,
     shape: Shape,
     dtype: DType,
 ) -> CubeTensor<R> {
     let (client, device) = (like.client.clone(), like.device.clone());
+    #[cfg(test)]
+    if dtype.is_float() {
+        let nan = InputScalar::new(f32::NAN, dtype);
+        return burn_cubecl::ops::numeric::full_device_dtype(client, shape, device, nan, dtype);
+    }
     empty_device_contiguous_dtype(client, device, shape, dtype)
 }
 

@@ -9,10 +9,11 @@
 //! * [`blocks`]: weights stay in the device's memory as planes of words, with `Autodiff` over any
 //!   of these backends too.
 //! * [`norm`]: a normalisation in one launch, with the residual sum before it.
-//! * [`rotary`]: queries and keys rotated in one launch.
+//! * [`rotary`]: queries and keys rotated in one launch, with [`rotary_append`] into a cache.
 //! * [`swiglu`]: the gated activation of an MLP.
 //! * [`gemv`]: products of a few rows and several weights in one launch.
 //! * [`few_queries`]: attention of a few queries in one launch.
+//! * [`many_queries`]: attention of many in one launch, and relative positions in another.
 
 mod backend;
 mod blocks;
@@ -22,18 +23,21 @@ mod fusion;
 mod gemv;
 mod gpu_backends;
 mod launching;
+mod many_queries;
+mod masks;
 mod norm;
 mod operation;
 mod reduce;
 mod registry;
 mod rotary;
+mod rotary_append;
 mod swiglu;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use blocks::{BlockForms, block_forms};
 pub(crate) use calls::{
-    DenseProduct, FewQueriesInput, NormParameters, add_norm, attend, gated_product, norm,
-    one_product, rotate, swiglu, three_products,
+    Appending, DenseProduct, KernelAttention, NormParameters, add_norm, attend, gated_product,
+    norm, one_product, position_products, rotate, rotate_and_append, swiglu, three_products,
 };
 pub use gpu_backends::{GpuBackendVisitor, visit_gpu_backends};

@@ -11,8 +11,10 @@ use super::backend::{Input, KernelBackend};
 use super::few_queries::FewQueries;
 use super::gemv::Gemv;
 use super::gpu_backends::{GpuBackendVisitor, visit_gpu_backends};
+use super::many_queries::{ManyQueries, PositionProducts};
 use super::norm::Norm;
 use super::rotary::Rotary;
+use super::rotary_append::RotaryAppend;
 use super::swiglu::SwiGlu;
 use crate::dispatch::Forms;
 
@@ -23,9 +25,12 @@ pub(crate) type Kernel<B, O> = fn(O, Vec<Input<B>>) -> Vec<FloatTensor<B>>;
 pub(crate) struct Kernels<B: Backend> {
     pub(crate) norm: Kernel<B, Norm>,
     pub(crate) rotary: Kernel<B, Rotary>,
+    pub(crate) rotary_append: Kernel<B, RotaryAppend>,
     pub(crate) swiglu: Kernel<B, SwiGlu>,
     pub(crate) gemv: Kernel<B, Gemv>,
     pub(crate) few_queries: Kernel<B, FewQueries>,
+    pub(crate) many_queries: Kernel<B, ManyQueries>,
+    pub(crate) position_products: Kernel<B, PositionProducts>,
 }
 
 impl<B: Backend> Clone for Kernels<B> {
@@ -56,9 +61,12 @@ impl GpuBackendVisitor for Adding {
             forms.insert::<B, Kernels<B>>(Kernels {
                 norm: B::run,
                 rotary: B::run,
+                rotary_append: B::run,
                 swiglu: B::run,
                 gemv: B::run,
                 few_queries: B::run,
+                many_queries: B::run,
+                position_products: B::run,
             });
         }
         add::<CubeBackend<R, F, i32, BT>>(&mut self.0);

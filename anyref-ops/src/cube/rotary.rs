@@ -57,14 +57,17 @@ impl KernelOperation for Rotary {
     }
 }
 
-/// Rotates a pair of components.
+/// Writes a pair of components of a position, rotated or as it is, to a place of its own or, in
+/// tensors with more positions, from `first` on.
 #[cube]
-fn rotate_pair<F: Float>(
+pub(super) fn write_pair<F: Float, K: Float>(
     x: &Tensor<F>,
     cos: &Tensor<F>,
     sin: &Tensor<F>,
-    output: &mut Tensor<F>,
+    output: &mut Tensor<K>,
+    first: usize,
     index: usize,
+    #[comptime] rotated: bool,
 ) {
     let (heads, length, width) = (x.shape(1), x.shape(2), x.shape(3));
     let half = width / 2;
@@ -74,13 +77,22 @@ fn rotate_pair<F: Float>(
     let head = row / length % heads;
     let batch = row / length / heads;
     let from = batch * x.stride(0) + head * x.stride(1) + position * x.stride(2);
-    let first = f32::cast_from(x[from + component * x.stride(3)]);
-    let second = f32::cast_from(x[from + (component + half) * x.stride(3)]);
-    // One rotation may serve all rows of the batch.
-    let angle = (min(batch, cos.shape(0) - 1) * length + position) * half + component;
-    let (c, s) = (f32::cast_from(cos[angle]), f32::cast_from(sin[angle]));
-    output[row * width + component] = F::cast_from(first * c - second * s);
-    output[row * width + component + half] = F::cast_from(second * c + first * s);
+    let one = f32::cast_from(x[from + component * x.stride(3)]);
+    let other = f32::cast_from(x[from + (component + half) * x.stride(3)]);
+    let to = batch * output.stride(0)
+        + head * output.stride(1)
+        + (first + position) * output.stride(2)
+        + component;
+    if comptime!(rotated) {
+        // One rotation may serve all rows of the batch.
+        let angle = (min(batch, cos.shape(0) - 1) * length + position) * half + component;
+        let (c, s) = (f32::cast_from(cos[angle]), f32::cast_from(sin[angle]));
+        output[to] = K::cast_from(one * c - other * s);
+        output[to + half] = K::cast_from(other * c + one * s);
+    } else {
+        output[to] = K::cast_from(one);
+        output[to + half] = K::cast_from(other);
+    }
 }
 
 /// Rotates queries and keys, one unit a pair of components.
@@ -97,8 +109,9 @@ fn rotate_each<F: Float>(
     #[define(F)] _dtype: StorageType,
 ) {
     if ABSOLUTE_POS < query_units {
-        rotate_pair(query, cos, sin, new_query, ABSOLUTE_POS);
+        write_pair::<F, F>(query, cos, sin, new_query, 0, ABSOLUTE_POS, true);
     } else if ABSOLUTE_POS < query_units + key_units {
-        rotate_pair(key, cos, sin, new_key, ABSOLUTE_POS - query_units);
+        let index = ABSOLUTE_POS - query_units;
+        write_pair::<F, F>(key, cos, sin, new_key, 0, index, true);
     }
 }

@@ -1,13 +1,15 @@
 //! Fused operations compared with their definitions in f64.
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{Bool, DType, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 
 use super::calls::{
-    DenseProduct, FewQueriesInput, NormParameters, add_norm, attend, gated_product, norm,
-    one_product, rotate, swiglu, three_products,
+    Appending, DenseProduct, NormParameters, add_norm, gated_product, norm, one_product, rotate,
+    rotate_and_append, swiglu, three_products,
 };
 use crate::blocks::random::random_bytes;
+
+mod attention;
 
 const TYPES: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
 
@@ -162,6 +164,65 @@ fn rotations_are_their_definition<B: Backend>() {
     }
 }
 
+/// Positions written behind others of a cache, in its type, which another tensor holds as well in
+/// the first round and none in the second.
+fn rotations_are_appended<B: Backend>() {
+    let (batch, heads, kv_heads, length, width) = (2, 4, 2, 3, 10);
+    let (capacity, first, half) = (9, 4, width / 2);
+    each_type::<B>(|dtype| {
+        for cache_type in [dtype, DType::F16] {
+            if !B::supports_dtype(&B::Device::default(), cache_type) {
+                continue;
+            }
+            let case = format!("{dtype:?} {cache_type:?}");
+            let shape = |heads, length| [batch, heads, length, width];
+            let numbers_of = |shape: [usize; 4], seed| numbers(shape.iter().product(), seed);
+            let (rows, cache) = (shape(kv_heads, length), shape(kv_heads, capacity));
+            let query = tensor::<B, 4>(
+                &numbers_of(shape(heads, length), 1),
+                shape(heads, length),
+                dtype,
+            );
+            let key = tensor::<B, 4>(&numbers_of(rows, 2), rows, dtype);
+            let value = tensor::<B, 4>(&numbers_of(rows, 3), rows, dtype);
+            let [cos, sin] = [4, 5].map(|seed| {
+                tensor::<B, 4>(&numbers(length * half, seed), [1, 1, length, half], dtype)
+            });
+            // The rotation alone has a test of its own.
+            let [expected_query, expected_key] =
+                rotate([&query, &key], [&cos, &sin]).expect("a kernel");
+            let numbers = |x: Tensor<B, 4>| x.into_data().iter::<f64>().collect::<Vec<_>>();
+            let expected = |cached: &[f64], rows: Vec<f64>| {
+                let mut cached = cached.to_vec();
+                for (index, row) in rows.chunks_exact(width).enumerate() {
+                    let place = index / length * capacity + first + index % length;
+                    cached[place * width..][..width].copy_from_slice(row);
+                }
+                cached
+            };
+            let before = [6, 7].map(|seed| numbers_of(cache, seed));
+            let expected_keys = expected(&before[0], numbers(expected_key));
+            let expected_values = expected(&before[1], numbers(value.clone()));
+            for held in [true, false] {
+                let cached = [0, 1].map(|i| tensor::<B, 4>(&before[i], cache, cache_type));
+                let holder = held.then(|| cached.clone());
+                let appending = Appending {
+                    projected: [query.clone(), key.clone(), value.clone()],
+                    cached,
+                };
+                let appended = rotate_and_append(appending, [&cos, &sin], first);
+                let [query, keys, values] = appended.expect("a kernel");
+                assert_near(&case, query, &numbers(expected_query.clone()), 0.0);
+                assert_near(&case, keys, &expected_keys, allowed(cache_type));
+                assert_near(&case, values, &expected_values, allowed(cache_type));
+                for (holder, before) in holder.into_iter().flatten().zip(&before) {
+                    assert_near(&case, holder, before, 0.0);
+                }
+            }
+        }
+    });
+}
+
 /// One value, and numbers of them that are and are not whole vectors.
 fn gated_activations_are_their_definition<B: Backend>() {
     for shape in [[1, 1], [3, 7], [5, 256], [2, 1000]] {
@@ -301,140 +362,6 @@ fn products_of_fused_rows_are_their_definition<B: Backend>() {
     });
 }
 
-/// Sizes of an attention.
-#[derive(Debug, Clone, Copy)]
-struct Sizes {
-    batch: usize,
-    heads: usize,
-    kv_heads: usize,
-    queries: usize,
-    keys: usize,
-    width: usize,
-    value_width: usize,
-}
-
-/// Attention of f64, with the mask of a query and a key of a head of a row.
-fn attended(
-    sizes: Sizes,
-    [query, key, value]: [&[f64]; 3],
-    is_masked: impl Fn([usize; 4]) -> bool,
-) -> Vec<f64> {
-    let mut output = Vec::new();
-    for batch in 0..sizes.batch {
-        for head in 0..sizes.heads {
-            let kv = batch * sizes.kv_heads + head * sizes.kv_heads / sizes.heads;
-            for i in 0..sizes.queries {
-                let row = (batch * sizes.heads + head) * sizes.queries + i;
-                let query = &query[row * sizes.width..][..sizes.width];
-                let scores = (0..sizes.keys).map(|j| {
-                    let key = &key[(kv * sizes.keys + j) * sizes.width..][..sizes.width];
-                    let dot: f64 = query.iter().zip(key).map(|(q, k)| q * k).sum();
-                    match is_masked([batch, head, i, j]) {
-                        true => -1e30,
-                        false => dot / (sizes.width as f64).sqrt(),
-                    }
-                });
-                let scores: Vec<f64> = scores.collect();
-                let top = scores.iter().copied().fold(f64::MIN, f64::max);
-                let weights: Vec<f64> = scores.iter().map(|score| (score - top).exp()).collect();
-                let total: f64 = weights.iter().sum();
-                for component in 0..sizes.value_width {
-                    let values = (0..sizes.keys).map(|j| {
-                        weights[j] * value[(kv * sizes.keys + j) * sizes.value_width + component]
-                    });
-                    output.push(values.sum::<f64>() / total);
-                }
-            }
-        }
-    }
-    output
-}
-
-/// One key and several rounds of them, shared heads, odd widths, masks of every broadcast, causal
-/// masks, queries that see nothing, and keys in half precision.
-fn attention_is_its_definition<B: Backend>() {
-    let of = |batch, heads, kv_heads, queries, keys, width, value_width| Sizes {
-        batch,
-        heads,
-        kv_heads,
-        queries,
-        keys,
-        width,
-        value_width,
-    };
-    for sizes in [
-        of(1, 1, 1, 1, 1, 8, 8),
-        of(2, 4, 2, 1, 130, 64, 64),
-        of(1, 3, 1, 5, 300, 80, 80),
-        of(1, 2, 2, 16, 127, 20, 7),
-        of(2, 2, 2, 7, 3, 128, 128),
-    ] {
-        each_type::<B>(|dtype| {
-            for (mask, causal, key_type) in [
-                (None, false, dtype),
-                (None, true, dtype),
-                (Some([1, 1, 1]), false, dtype),
-                (Some([sizes.batch, 1, 1]), true, dtype),
-                (Some([1, sizes.heads, sizes.queries]), false, dtype),
-                (Some([sizes.batch, 1, 1]), true, DType::F16),
-            ] {
-                if !B::supports_dtype(&B::Device::default(), key_type) {
-                    continue;
-                }
-                let case = format!("{sizes:?} {dtype:?} {mask:?} {causal} {key_type:?}");
-                let rows = sizes.batch * sizes.heads * sizes.queries;
-                let kv_rows = sizes.batch * sizes.kv_heads * sizes.keys;
-                let query = numbers(rows * sizes.width, 1);
-                let key = numbers(kv_rows * sizes.width, 2);
-                let value = numbers(kv_rows * sizes.value_width, 3);
-                let masked = mask.map(|[batch, heads, queries]| {
-                    let count = batch * heads * queries * sizes.keys;
-                    let bytes = random_bytes(count, 4);
-                    // All keys are masked for the last row of the mask.
-                    let masked = bytes.iter().enumerate();
-                    let masked = masked.map(|(i, &byte)| byte > 127 || i + sizes.keys >= count);
-                    ([batch, heads, queries], masked.collect::<Vec<bool>>())
-                });
-                let expected = attended(sizes, [&query, &key, &value], |[batch, head, i, j]| {
-                    let later = causal && j + sizes.queries > sizes.keys + i;
-                    later
-                        || masked
-                            .as_ref()
-                            .is_some_and(|([batches, heads, queries], masked)| {
-                                let batch = batch.min(batches - 1);
-                                let row = batch * heads + head.min(heads - 1);
-                                masked[(row * queries + i.min(queries - 1)) * sizes.keys + j]
-                            })
-                });
-                let mask = masked.map(|([batch, heads, queries], masked)| {
-                    let data = TensorData::new(masked, [batch, heads, queries, sizes.keys]);
-                    Tensor::<B, 4, Bool>::from_data(data, &Default::default())
-                });
-                let Sizes {
-                    batch,
-                    heads,
-                    kv_heads,
-                    queries,
-                    keys,
-                    width,
-                    value_width,
-                } = sizes;
-                let found = attend(FewQueriesInput {
-                    query: &tensor::<B, 4>(&query, [batch, heads, queries, width], dtype),
-                    key: &tensor(&key, [batch, kv_heads, keys, width], key_type),
-                    value: &tensor(&value, [batch, kv_heads, keys, value_width], key_type),
-                    mask: mask.as_ref(),
-                    causal,
-                    scale: (width as f64).powf(-0.5),
-                });
-                let found = found.expect("a kernel");
-                assert_eq!(found.dtype(), dtype, "{case}");
-                assert_near(&case, found, &expected, allowed(dtype));
-            }
-        });
-    }
-}
-
 macro_rules! backend {
     ($name:ident, $backend:ty) => {
         mod $name {
@@ -448,6 +375,11 @@ macro_rules! backend {
             #[test]
             fn rotations_are_their_definition() {
                 super::rotations_are_their_definition::<B>();
+            }
+
+            #[test]
+            fn rotations_are_appended() {
+                super::rotations_are_appended::<B>();
             }
 
             #[test]
@@ -466,8 +398,23 @@ macro_rules! backend {
             }
 
             #[test]
-            fn attention_is_its_definition() {
-                super::attention_is_its_definition::<B>();
+            fn few_queries_attend_as_defined() {
+                super::attention::few_queries_attend_as_defined::<B>();
+            }
+
+            #[test]
+            fn many_queries_attend_as_defined() {
+                super::attention::many_queries_attend_as_defined::<B>();
+            }
+
+            #[test]
+            fn relative_positions_are_added() {
+                super::attention::relative_positions_are_added::<B>();
+            }
+
+            #[test]
+            fn views_are_read_as_they_lie() {
+                super::attention::views_are_read_as_they_lie::<B>();
             }
         }
     };

@@ -29,7 +29,7 @@ mod tests;
 mod windows;
 
 pub(crate) use activation::{Activation, activation};
-pub(crate) use attention::{attention, cached_attention, relative_position};
+pub(crate) use attention::{attention, cached_attention, relative_positions};
 pub(crate) use blocks::{BlockInput, Panels, block_products, tracked_block_product};
 pub(crate) use cached_rows::{dequantize_rows, quantize_rows};
 pub(crate) use linear::{LinearInput, linear};

@@ -40,14 +40,11 @@ impl<B: Backend> InternAttention<B> {
     pub fn forward(&self, x: Tensor<B, 2>, tokens: usize) -> Tensor<B, 2> {
         let [rows, hidden] = x.dims();
         let heads = self.num_attention_heads;
-        // The weight is cut rather than the product, as in SAM's encoder.
-        let part = |index: usize| {
-            let range = index * hidden..(index + 1) * hidden;
-            let part = self.qkv.forward_outputs(x.clone(), range);
+        let [query, key, value] = self.qkv.forward_parts(x).map(|part| {
             part.reshape([rows / tokens, tokens, heads, hidden / heads])
                 .swap_dims(1, 2)
-        };
-        let mixed = attention(AttentionInput::new(part(0), part(1), part(2)));
+        });
+        let mixed = attention(AttentionInput::new(query, key, value));
         let mixed = mixed.swap_dims(1, 2).reshape([rows, hidden]);
         self.proj.forward(mixed)
     }

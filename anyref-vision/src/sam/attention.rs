@@ -2,12 +2,12 @@
 
 use anyref_ops::dispatch::{BackendKind, FlexKind};
 use anyref_ops::nn::{Linear, LinearConfig};
-use anyref_ops::{AttentionInput, RelativePosition, attention, relative_position};
+use anyref_ops::{AttentionInput, RelativePosition, attention, relative_positions};
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::SamVisionConfig;
-use super::relative_position::pairwise;
+use super::relative_position::resize;
 
 /// Self-attention (segment-anything `Attention`, transformers `SamVisionAttention`).
 #[derive(Module, Debug)]
@@ -62,11 +62,9 @@ impl<B: Backend> SamVisionAttention<B> {
     }
 
     /// Computes queries, keys and values, `[batch, heads, tokens, hidden_size / heads]`. Without
-    /// gradients on the processor they are views of one product, elsewhere the weight is cut rather
-    /// than the product: there are far more tokens than channels, and the gradient of a slice has
-    /// the size of the whole tensor.
+    /// gradients on the processor they are views of one product.
     fn parts(&self, x: Tensor<B, 2>, [batch, tokens]: [usize; 2]) -> [Tensor<B, 4>; 3] {
-        let (hidden, heads) = (x.dims()[1], self.num_attention_heads);
+        let heads = self.num_attention_heads;
         let split = |x: Tensor<B, 2>, heads: usize| {
             let width = x.dims()[1] / heads;
             x.reshape([batch, tokens, heads, width]).swap_dims(1, 2)
@@ -75,21 +73,19 @@ impl<B: Backend> SamVisionAttention<B> {
             let all = split(self.qkv.forward(x), 3 * heads);
             return [0, 1, 2].map(|index| all.clone().narrow(1, index * heads, heads));
         }
-        [0, 1, 2].map(|index| {
-            let outputs = index * hidden..(index + 1) * hidden;
-            split(self.qkv.forward_outputs(x.clone(), outputs), heads)
-        })
+        self.qkv.forward_parts(x).map(|part| split(part, heads))
     }
 
-    /// Products of the unscaled queries with the position tables.
+    /// Products of the unscaled queries with the position tables, whose length is fitted to the grid.
     fn positions(
         &self,
         query: Tensor<B, 4>,
         [height, width]: [usize; 2],
     ) -> Option<RelativePosition<B>> {
         let (rows, columns) = (self.rel_pos_h.as_ref()?, self.rel_pos_w.as_ref()?);
-        let rows = pairwise(rows.val(), height);
-        let columns = pairwise(columns.val(), width);
-        Some(relative_position(query, rows, columns))
+        let rows = resize(rows.val(), 2 * height - 1);
+        let columns = resize(columns.val(), 2 * width - 1);
+        let grid = [height, width];
+        Some(relative_positions(query, [rows, columns], grid))
     }
 }

@@ -1,29 +1,15 @@
 //! Decomposed relative positions: one table for rows, one for columns.
 
 use anyref_ops as ops;
-use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-/// Position vectors of all pairs of positions along one side. A table of another length is first
-/// resized linearly.
+/// Interpolates a table linearly along its first dimension (`align_corners` off) to another length,
+/// as a matrix product so that it is differentiable on every backend.
 ///
 /// # Shapes
 /// - table: `[2 * trained_length - 1, head_dim]`
-/// - output: `[length (queries), length (keys), head_dim]`
-pub(super) fn pairwise<B: Backend>(table: Tensor<B, 2>, length: usize) -> Tensor<B, 3> {
-    let [_, dim] = table.dims();
-    let device = table.device();
-    let table = resize(table, 2 * length - 1);
-    let offsets: Vec<i64> = (0..length)
-        .flat_map(|query| (0..length).map(move |key| (query + length - 1 - key) as i64))
-        .collect();
-    let offsets =
-        Tensor::<B, 1, Int>::from_data(TensorData::new(offsets, [length * length]), &device);
-    table.select(0, offsets).reshape([length, length, dim])
-}
-
-/// Interpolates linearly along the first dimension (`align_corners` off), as a matrix product so
-/// that it is differentiable on every backend.
-fn resize<B: Backend>(table: Tensor<B, 2>, length: usize) -> Tensor<B, 2> {
+/// - output: `[length, head_dim]`
+pub(super) fn resize<B: Backend>(table: Tensor<B, 2>, length: usize) -> Tensor<B, 2> {
     let [rows, _] = table.dims();
     if rows == length {
         return table;

@@ -41,18 +41,12 @@ impl<B: Backend> MultiScaleAttention<B> {
         let heads = self.num_attention_heads;
         let tokens = height * width;
         let x = x.reshape([batch * tokens, dim]);
-        // The weight is cut rather than the product, as in SAM's encoder.
-        let part = |x: Tensor<B, 2>, index: usize| {
-            self.qkv
-                .forward_outputs(x, index * dim_out..(index + 1) * dim_out)
-        };
+        let [query, key, value] = self.qkv.forward_parts(x);
         let split = |x: Tensor<B, 2>, tokens: usize| {
             x.reshape([batch, tokens, heads, dim_out / heads])
                 .swap_dims(1, 2)
         };
-        let key = split(part(x.clone(), 1), tokens);
-        let value = split(part(x.clone(), 2), tokens);
-        let query = part(x, 0);
+        let [key, value] = [key, value].map(|part| split(part, tokens));
         let (query, [height, width]) = match self.pools {
             false => (query, [height, width]),
             true => {

@@ -16,7 +16,7 @@ mod scores;
 mod views;
 
 pub(crate) use cached::cached_attention;
-pub(crate) use relative::relative_position;
+pub(crate) use relative::relative_positions;
 
 use super::buffer::all_f32;
 use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, same, to_primitive};

@@ -121,7 +121,7 @@ fn write_line((out, sums): (&mut [MaybeUninit<f32>], &[f32])) {
 
 /// Computes the biases, or returns the arguments.
 #[allow(clippy::type_complexity)]
-pub(crate) fn relative_position<B: Backend>(
+pub(crate) fn relative_positions<B: Backend>(
     query: Tensor<B, 4>,
     rows: Tensor<B, 3>,
     columns: Tensor<B, 3>,
@@ -167,8 +167,9 @@ mod tests {
             ] {
                 let inputs = (query, rows.clone(), columns.clone());
                 let (q, r, c) = inputs.clone();
-                let expected = crate::attention::composed_relative_position(q, r, c);
-                let found = crate::relative_position(inputs.0, inputs.1, inputs.2);
+                let expected = crate::attention::composed_relative_positions(q, r, c);
+                let (q, r, c) = inputs;
+                let found = super::relative_positions(q, r, c).expect("fits");
                 assert_close(&found.height, &expected.height, 1e-5);
                 assert_close(&found.width, &expected.width, 1e-5);
             }

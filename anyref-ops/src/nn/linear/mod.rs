@@ -23,6 +23,8 @@ pub use planes::PlaneWeight;
 pub use q8_0::{Q8_0Block, Q8_0Weight};
 pub use weight::LinearWeight;
 
+use crate::dispatch::on_gpu_without_gradients;
+
 /// Configuration of a [`Linear`] layer.
 #[derive(Config, Debug)]
 pub struct LinearConfig {
@@ -143,6 +145,37 @@ impl<B: Backend> Linear<B> {
         Ok(outputs.try_into().expect("an output a layer"))
     }
 
+    /// Computes the outputs in `N` parts of equal width. On GPUs without gradients a dense weight is
+    /// multiplied at once and the parts are views of the product, where a device takes such views
+    /// without a copy. Otherwise the weight is cut rather than the product: there are usually far
+    /// more rows than inputs, and the gradient of a slice has the size of the whole tensor.
+    ///
+    /// # Shapes
+    /// - x: `[rows, d_input]`
+    /// - outputs: `[rows, d_output / N]`
+    ///
+    /// # Panics
+    /// When `N` does not divide `d_output`.
+    pub fn forward_parts<const N: usize>(&self, x: Tensor<B, 2>) -> [Tensor<B, 2>; N] {
+        /// Bytes of whose multiples views begin and end on every GPU.
+        const VIEW: usize = 256;
+        let [_, d_output] = self.weight.dims();
+        assert!(
+            d_output.is_multiple_of(N),
+            "{N} parts of {d_output} outputs"
+        );
+        let width = d_output / N;
+        let aligned = (width * x.dtype().size()).is_multiple_of(VIEW);
+        let at_once = aligned && self.weight.dense().is_some();
+        if at_once && on_gpu_without_gradients::<B>(&x.device()) {
+            let whole = self.forward(x);
+            return core::array::from_fn(|part| whole.clone().narrow(1, part * width, width));
+        }
+        core::array::from_fn(|part| {
+            self.forward_outputs(x.clone(), part * width..(part + 1) * width)
+        })
+    }
+
     /// Computes a range of the outputs. The weight is cut rather than the product.
     ///
     /// # Shapes
@@ -199,8 +232,10 @@ mod tests {
         let x = Tensor::<Flex, 3>::random([2, 5, 64], Distribution::Default, &device);
         let whole = ours.forward(x.clone());
         assert!(distance(whole.clone(), burns.forward(x.clone())) < 1e-5);
-        let part = ours.forward_outputs(x, 7..40);
-        assert!(distance(part, whole.narrow(2, 7, 33)) < 1e-5);
+        let part = ours.forward_outputs(x.clone(), 7..40);
+        assert!(distance(part, whole.clone().narrow(2, 7, 33)) < 1e-5);
+        let parts: [_; 2] = ours.forward_parts(x.flatten::<2>(0, 1));
+        assert!(distance(Tensor::cat(parts.to_vec(), 1), whole.flatten::<2>(0, 1)) < 1e-5);
         Flex::seed(&device, 3);
         let drawn = burn::nn::LinearConfig::new(64, 70).init::<Flex>(&device);
         assert_eq!(drawn.weight.to_data(), ours.weight.val().to_data());

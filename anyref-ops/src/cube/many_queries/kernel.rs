@@ -1,0 +1,269 @@
+//! Kernel of attention over tiles of queries.
+
+use cubecl::prelude::*;
+
+use super::tile::{
+    EACH, KEYS, LANES, MINE, Mine, TOP_PITCH, Tile, WEIGHT_PITCH, add_products, load,
+};
+use crate::cube::masks::{LOWEST, is_masked};
+
+/// Changes of the scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Changes {
+    /// Relative positions are added.
+    pub(super) positioned: bool,
+    /// The last query sees all keys, the one before it one key less, and so on.
+    pub(super) causal: bool,
+    /// Keys are masked.
+    pub(super) masked: bool,
+}
+
+/// Attention of a tile of queries of a head, a cube each: tiles, heads and batch are the axes.
+///
+/// Units form groups of [`LANES`] with [`MINE`] queries each. For each tile of keys a unit scores
+/// [`EACH`] keys for its group's queries, and adds the weighted values of some of their components;
+/// only the largest scores and the weights pass through shared memory.
+#[allow(
+    clippy::collapsible_if,
+    reason = "the outer condition is known when the kernel is compiled"
+)]
+#[cube(launch, address_type = "dynamic")]
+pub(super) fn attend<F: Float, K: Float, M: Numeric, N: Size>(
+    query: &Tensor<Vector<F, N>>,
+    key: &Tensor<Vector<K, N>>,
+    value: &Tensor<Vector<K, N>>,
+    mask: &Tensor<M>,
+    height: &Tensor<F>,
+    width: &Tensor<F>,
+    output: &mut Tensor<Vector<F, N>>,
+    scale: f32,
+    #[comptime] tile: Tile,
+    #[comptime] changes: Changes,
+    #[define(F, K, M)] _dtypes: [StorageType; 3],
+) {
+    let size = query.vector_size();
+    let mut states = SharedMemory::<Vector<f32, N>>::new(comptime!(tile.state_vectors()));
+    let mut rows = SharedMemory::<Vector<f32, N>>::new(comptime!(tile.row_vectors()));
+    let mut weights = SharedMemory::<Mine>::new(comptime!(tile.weights()));
+    let mut tops = SharedMemory::<Mine>::new(comptime!(tile.tops()));
+
+    let unit = UNIT_POS as usize;
+    let (group, lane) = (unit / LANES, unit % LANES);
+    let (head, batch) = (CUBE_POS_Y as usize, CUBE_POS_Z as usize);
+    let (heads, queries) = (query.shape(1), query.shape(2));
+    let (kv_heads, keys) = (key.shape(1), key.shape(2));
+    let kv_head = head * kv_heads / heads;
+    let first_query = CUBE_POS_X as usize * comptime!(tile.queries());
+    let mine = first_query + group * MINE;
+
+    let from = (batch * query.stride(0) + head * query.stride(1)) / size;
+    let key_from = (batch * key.stride(0) + kv_head * key.stride(1)) / size;
+    let value_from = (batch * value.stride(0) + kv_head * value.stride(1)) / size;
+    load::<F, N>(
+        query,
+        &mut states,
+        from,
+        query.stride(2) / size,
+        first_query,
+        queries - 1,
+        0,
+        scale,
+        comptime!(tile.load_states()),
+    );
+
+    // Keys that some query sees. A query that sees none attends to all.
+    let mut seen = keys;
+    if comptime!(changes.causal && !changes.masked) {
+        if keys >= queries {
+            let next = min(first_query + comptime!(tile.queries()), queries);
+            seen = keys - queries + next;
+        }
+    }
+
+    let mut top = Array::<f32>::new(MINE);
+    let mut total = Array::<f32>::new(MINE);
+    #[unroll]
+    for query in 0..MINE {
+        top[query] = f32::new(LOWEST * 10.0);
+        total[query] = f32::new(0.0);
+    }
+    let mut attended = Array::<Vector<f32, N>>::new(comptime!(tile.slots() * MINE));
+    #[unroll]
+    for index in 0..comptime!(tile.slots() * MINE) {
+        attended[index] = Vector::<f32, N>::zeroed();
+    }
+
+    let mut first = 0usize;
+    while first < seen {
+        let mut scores = Array::<f32>::new(comptime!(EACH * MINE));
+        #[unroll]
+        for index in 0..comptime!(EACH * MINE) {
+            scores[index] = f32::new(0.0);
+        }
+        #[unroll]
+        for part in 0..comptime!(tile.parts()) {
+            // Rows are read before the next ones are written.
+            sync_cube();
+            let offset = comptime!(part * tile.step());
+            load::<K, N>(
+                key,
+                &mut rows,
+                key_from,
+                key.stride(2) / size,
+                first,
+                keys - 1,
+                offset,
+                1.0,
+                comptime!(tile.load_keys()),
+            );
+            sync_cube();
+            let count = comptime!(tile.step_of(part));
+            add_products::<N>(&states, &rows, &mut scores, offset, count, tile);
+        }
+
+        let mut highest = Mine::new(f32::new(LOWEST * 10.0));
+        #[unroll]
+        for index in 0..EACH {
+            let current = first + lane + comptime!(index * LANES);
+            let at = min(current, keys - 1);
+            #[unroll]
+            for query in 0..MINE {
+                let row = min(mine + query, queries - 1);
+                let mut score = scores[comptime!(index * MINE + query)];
+                if comptime!(changes.positioned) {
+                    let columns = width.shape(3);
+                    let of_row = batch * height.stride(0)
+                        + head * height.stride(1)
+                        + row * height.stride(2)
+                        + at / columns * height.stride(3);
+                    let of_column = batch * width.stride(0)
+                        + head * width.stride(1)
+                        + row * width.stride(2)
+                        + at % columns * width.stride(3);
+                    score += f32::cast_from(height[of_row]) + f32::cast_from(width[of_column]);
+                }
+                if comptime!(changes.causal) {
+                    // Counted from the end, so that nothing is below 0.
+                    if keys - at < queries - row {
+                        score = f32::new(LOWEST);
+                    }
+                }
+                if comptime!(changes.masked) {
+                    if is_masked(mask, batch, head, row, at) {
+                        score = f32::new(LOWEST);
+                    }
+                }
+                if current >= seen {
+                    score = f32::new(LOWEST * 10.0);
+                }
+                scores[comptime!(index * MINE + query)] = score;
+                highest[query] = max(highest[query], score);
+            }
+        }
+        tops[group * TOP_PITCH + lane] = highest;
+        sync_cube();
+
+        let mut reached = Mine::new(f32::new(LOWEST * 10.0));
+        for other in 0..LANES {
+            let others = tops[group * TOP_PITCH + other];
+            #[unroll]
+            for query in 0..MINE {
+                reached[query] = max(reached[query], others[query]);
+            }
+        }
+        #[unroll]
+        for query in 0..MINE {
+            let highest = max(top[query], reached[query]);
+            let kept = (top[query] - highest).exp();
+            top[query] = highest;
+            total[query] = total[query] * kept;
+            #[unroll]
+            for slot in 0..comptime!(tile.slots()) {
+                let place = comptime!(slot * MINE + query);
+                attended[place] = attended[place] * Vector::new(kept);
+            }
+        }
+        #[unroll]
+        for index in 0..EACH {
+            let mut weight = Mine::new(f32::new(0.0));
+            #[unroll]
+            for query in 0..MINE {
+                let score = scores[comptime!(index * MINE + query)];
+                weight[query] = (score - top[query]).exp();
+                total[query] = total[query] + weight[query];
+            }
+            weights[group * WEIGHT_PITCH + lane + comptime!(index * LANES)] = weight;
+        }
+
+        let count = min(KEYS, seen - first);
+        #[unroll]
+        for part in 0..comptime!(tile.value_parts()) {
+            // All keys are read already.
+            if comptime!(part > 0) {
+                sync_cube();
+            }
+            load::<K, N>(
+                value,
+                &mut rows,
+                value_from,
+                value.stride(2) / size,
+                first,
+                keys - 1,
+                comptime!(part * tile.value_step()),
+                1.0,
+                comptime!(tile.load_values()),
+            );
+            sync_cube();
+            for turn in 0..count {
+                let weight = weights[group * WEIGHT_PITCH + turn];
+                #[unroll]
+                for slot in 0..comptime!(tile.part_slots()) {
+                    let whole = comptime!(part * tile.part_slots() + slot);
+                    if comptime!(whole < tile.slots()) {
+                        let place = turn * comptime!(tile.value_step()) + lane;
+                        let values = rows[place + comptime!(slot * LANES)];
+                        #[unroll]
+                        for query in 0..MINE {
+                            let place = comptime!(whole * MINE + query);
+                            attended[place] = attended[place] + values * Vector::new(weight[query]);
+                        }
+                    }
+                }
+            }
+        }
+        first += KEYS;
+    }
+
+    let mut sum = Mine::new(f32::new(0.0));
+    #[unroll]
+    for query in 0..MINE {
+        sum[query] = total[query];
+    }
+    tops[group * TOP_PITCH + lane] = sum;
+    sync_cube();
+    let mut whole = Mine::new(f32::new(0.0));
+    for other in 0..LANES {
+        let others = tops[group * TOP_PITCH + other];
+        #[unroll]
+        for query in 0..MINE {
+            whole[query] = whole[query] + others[query];
+        }
+    }
+    #[unroll]
+    for query in 0..MINE {
+        if mine + query < queries {
+            let to = batch * output.stride(0)
+                + head * output.stride(1)
+                + (mine + query) * output.stride(2);
+            #[unroll]
+            for slot in 0..comptime!(tile.slots()) {
+                let vector = lane + comptime!(slot * LANES);
+                if vector < comptime!(tile.value_width()) {
+                    let values = attended[comptime!(slot * MINE + query)];
+                    let values = values / Vector::new(whole[query]);
+                    output[to / size + vector] = Vector::cast_from(values);
+                }
+            }
+        }
+    }
+}
