@@ -26,10 +26,10 @@ pub(crate) const SMALL: usize = 16 * 1024;
 
 /// Calls `change` with each chunk of a buffer and its index, in parallel where there are many
 /// values.
-pub(crate) fn for_each_chunk(
-    values: &mut [f32],
+pub(crate) fn for_each_chunk<T: Send>(
+    values: &mut [T],
     chunk: usize,
-    change: impl Fn(usize, &mut [f32]) + Sync,
+    change: impl Fn(usize, &mut [T]) + Sync,
 ) {
     match values.len() <= SMALL.max(chunk) {
         true => {
@@ -56,12 +56,27 @@ pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(&mut [MaybeUninit<f32>
 }
 
 /// Creates a buffer of `len` zeros and calls `fill` with each chunk and its index, in parallel.
+/// Threads clear the chunks that they fill, which are in their caches then.
 pub(crate) fn fill_chunks(
     len: usize,
     chunk: usize,
     fill: impl Fn(usize, &mut [f32]) + Sync,
 ) -> Vec<f32> {
-    let mut values = vec![0.0; len];
-    for_each_chunk(&mut values, chunk, fill);
-    values
+    let all = |values: &mut [MaybeUninit<f32>]| {
+        for_each_chunk(values, chunk, |index, values| {
+            values.fill(MaybeUninit::new(0.0));
+            // SAFETY: all values are written.
+            let values = unsafe { &mut *(values as *mut [MaybeUninit<f32>] as *mut [f32]) };
+            fill(index, values);
+        });
+    };
+    // SAFETY: every chunk is cleared.
+    unsafe { filled(len, all) }
+}
+
+/// Creates a buffer of zeros, which all threads clear.
+pub(crate) fn zeros(len: usize) -> Vec<f32> {
+    /// Values of a task.
+    const CHUNK: usize = 64 * 1024;
+    fill_chunks(len, CHUNK, |_, _| ())
 }

@@ -12,14 +12,11 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Shape, Tensor, TensorMetadata};
 use burn_flex::{Flex, FlexTensor};
-use rayon::prelude::*;
 
 /// Side of the tiles in which rows and columns are exchanged.
 const TILE: usize = 16;
 /// Rows of a task where rows and columns of one matrix are exchanged.
 const SLAB: usize = 4 * TILE;
-/// Number of values below which one core is used.
-const PARALLEL: usize = 32 * 1024;
 
 /// Permutes the dimensions into the order `axes`; the result is contiguous.
 fn forward(x: FlexTensor, axes: &[usize]) -> FlexTensor {
@@ -83,19 +80,9 @@ fn copy(
             exchange(&input[index * SLAB..], rows, columns, stride, out);
         });
     }
-    let mut out = vec![0.0; length];
-    let slab = length / outer.0;
-    let fill = |index: usize, out: &mut [f32]| copy_slab(&input[index * outer.1..], inner, out);
-    if length < PARALLEL {
-        out.chunks_exact_mut(slab)
-            .enumerate()
-            .for_each(|(i, out)| fill(i, out));
-    } else {
-        out.par_chunks_exact_mut(slab)
-            .enumerate()
-            .for_each(|(i, out)| fill(i, out));
-    }
-    out
+    fill_chunks(length, length / outer.0, |index, out| {
+        copy_slab(&input[index * outer.1..], inner, out);
+    })
 }
 
 /// Fills `out`, of dimensions `dims`, from `input`.

@@ -1,5 +1,6 @@
 //! Keys and values of a head, packed for products.
 
+use super::super::buffer::zeros;
 use super::super::pack::{pack_rows, pack_transposed};
 use super::super::product::packed_len;
 use super::held::{Narrow, Widen};
@@ -33,8 +34,8 @@ impl Packed {
         let key_len = packed_len(head_dim, views.block);
         let value_len = packed_len(views.block, value_dim);
         Self {
-            keys: vec![0.0; blocks * key_len],
-            values: vec![0.0; blocks * value_len],
+            keys: zeros(blocks * key_len),
+            values: zeros(blocks * value_len),
             key_len,
             value_len,
         }

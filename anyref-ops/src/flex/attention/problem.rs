@@ -1,5 +1,6 @@
 //! The arguments of attention as strided views.
 
+use super::super::buffer::{tensor, zeros};
 use super::super::linear::Stored;
 use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_flex::{FlexTensor, Layout};
@@ -181,7 +182,7 @@ impl Output {
         let strides = like.layout().strides();
         let interleaved = strides[2] > strides[1];
         Self {
-            values: vec![0.0; batch * heads * rows * width],
+            values: zeros(batch * heads * rows * width),
             shape,
             strides: if interleaved {
                 [heads * rows * width, width, heads * width]
@@ -204,8 +205,7 @@ impl Output {
     /// The tensor.
     pub(crate) fn into_tensor(self) -> FlexTensor {
         let [batch, row, column] = self.strides.map(|stride| stride as isize);
-        let flat =
-            super::super::buffer::tensor(self.values, Shape::new([self.shape.iter().product()]));
+        let flat = tensor(self.values, Shape::new([self.shape.iter().product()]));
         let layout = Layout::new(Shape::new(self.shape), vec![batch, row, column, 1], 0);
         FlexTensor::from_arc(flat.data_arc(), layout, DType::F32)
     }
