@@ -122,10 +122,6 @@ pub(crate) struct Appending<B: Backend> {
 /// # Shapes
 /// - cos and sin: `[batch or 1, 1, length, head_dim / 2]`
 /// - outputs: the rotated queries and the cached keys and values
-#[expect(
-    clippy::result_large_err,
-    reason = "tensors that go on to another form"
-)]
 pub(crate) fn rotate_and_append<B: Backend>(
     input: Appending<B>,
     [cos, sin]: [&Tensor<B, 4>; 2],
