@@ -48,6 +48,21 @@ pub fn matmul_transposed<B: Backend, const D: usize>(
     }
 }
 
+/// Computes `x · columnsᵀ` of a few rows and many short columns: on GPUs without gradients in one
+/// launch for up to 8 rows and a length of up to 64, otherwise as [`matmul_transposed`].
+///
+/// # Shapes
+/// - x: `[batch, n, d]`
+/// - columns: `[batch, count, d]`
+/// - output: `[batch, n, count]`
+pub fn short_columns<B: Backend>(x: Tensor<B, 3>, columns: Tensor<B, 3>) -> Tensor<B, 3> {
+    #[cfg(feature = "cube")]
+    if let Some(product) = super::cube::short_columns(&x, &columns) {
+        return product;
+    }
+    matmul_transposed(x, columns)
+}
+
 /// Computes the product on a backend that may have wrong kernels.
 fn safe<B: Backend, const D: usize>(
     lhs: Tensor<B, D>,

@@ -53,6 +53,40 @@ pub fn add_layer_norm<B: Backend, const D: usize>(
     [sum.clone(), layer_norm(sum, gamma, beta, epsilon)]
 }
 
+/// [`layer_norm`] of `x`, or of `x + added`, and its sum with `places`; on GPUs without gradients in
+/// one launch, unless `added` is broadcast.
+///
+/// # Shapes
+/// - x, added: `[batch or 1, length, d]`
+/// - places: `[batch or 1, length, d]`
+/// - gamma and beta: `[d]`
+/// - outputs: `[batch, length, d]`
+pub fn placed_layer_norm<B: Backend>(
+    x: Tensor<B, 3>,
+    added: Option<Tensor<B, 3>>,
+    places: Tensor<B, 3>,
+    [gamma, beta]: [Tensor<B, 1>; 2],
+    epsilon: f64,
+) -> [Tensor<B, 3>; 2] {
+    let (x, added) = match added {
+        Some(added) if x.dims() != added.dims() => (x + added, None),
+        added => (x, added),
+    };
+    #[cfg(feature = "cube")]
+    {
+        let parameters = parameters(&gamma, Some(&beta), epsilon);
+        if let Some(outputs) = cube::placed_norm(&x, added.as_ref(), &places, &parameters) {
+            return outputs;
+        }
+    }
+    let x = match added {
+        Some(added) => x + added,
+        None => x,
+    };
+    let normed = layer_norm(x, gamma, beta, epsilon);
+    [normed.clone(), crate::add_shared(normed, places)]
+}
+
 /// `x / sqrt(mean(x²) + epsilon) * gamma`, reduced in f32.
 ///
 /// # Shapes

@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, backend::Backend};
 
 use super::attention;
 #[cfg(feature = "cube")]
-use super::few_queries;
+use super::in_one_launch;
 use super::input::{AttentionInput, CachedAttention};
 #[cfg(feature = "cube")]
 use crate::CachedRows;
@@ -27,7 +27,7 @@ pub fn cached_attention<B: Backend>(input: CachedAttention<B>) -> Tensor<B, 4> {
         // The kernel widens halves as it reads them.
         let narrow = AttentionInput::new(input.query.clone(), key.clone(), value.clone());
         let narrow = narrow.with_mask(input.mask.clone());
-        if let Some(output) = few_queries(&narrow.with_causal(input.causal)) {
+        if let Some(output) = in_one_launch(&narrow.with_causal(input.causal)) {
             return output;
         }
     }

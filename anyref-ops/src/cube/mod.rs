@@ -9,14 +9,17 @@
 //! * [`blocks`]: weights stay in the device's memory as planes of words, with `Autodiff` over any
 //!   of these backends too.
 //! * [`norm`]: a normalisation in one launch, with the residual sum before it.
+//! * [`placed_norm`]: a layer norm of a sum and the positions added to it in one launch.
 //! * [`rotary`]: queries and keys rotated in one launch.
 //! * [`swiglu`]: the gated activation of an MLP.
 //! * [`gemv`]: products of a few rows and several weights in one launch.
-//! * [`few_queries`]: attention of a few queries in one launch.
+//! * [`short_columns`]: a batch of products of a few rows and many short columns in one launch.
+//! * [`few_queries`], [`few_keys`]: attention of a few queries, or to a few keys, in one launch.
 
 mod backend;
 mod blocks;
 mod calls;
+mod few_keys;
 mod few_queries;
 mod fusion;
 mod gemv;
@@ -24,16 +27,19 @@ mod gpu_backends;
 mod launching;
 mod norm;
 mod operation;
+mod placed_norm;
+mod reading;
 mod reduce;
 mod registry;
 mod rotary;
+mod short_columns;
 mod swiglu;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use blocks::{BlockForms, block_forms};
 pub(crate) use calls::{
-    DenseProduct, FewQueriesInput, NormParameters, add_norm, attend, gated_product, norm,
-    one_product, rotate, swiglu, three_products,
+    DenseProduct, FewQueriesInput, NormParameters, add_norm, attend, clipped_product,
+    gated_product, norm, one_product, placed_norm, rotate, short_columns, swiglu, three_products,
 };
 pub use gpu_backends::{GpuBackendVisitor, visit_gpu_backends};

@@ -8,11 +8,14 @@ use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement};
 use burn_fusion::Fusion;
 
 use super::backend::{Input, KernelBackend};
+use super::few_keys::FewKeys;
 use super::few_queries::FewQueries;
 use super::gemv::Gemv;
 use super::gpu_backends::{GpuBackendVisitor, visit_gpu_backends};
 use super::norm::Norm;
+use super::placed_norm::PlacedNorm;
 use super::rotary::Rotary;
+use super::short_columns::ShortColumns;
 use super::swiglu::SwiGlu;
 use crate::dispatch::Forms;
 
@@ -22,10 +25,13 @@ pub(crate) type Kernel<B, O> = fn(O, Vec<Input<B>>) -> Vec<FloatTensor<B>>;
 /// Kernels of backend `B`.
 pub(crate) struct Kernels<B: Backend> {
     pub(crate) norm: Kernel<B, Norm>,
+    pub(crate) placed_norm: Kernel<B, PlacedNorm>,
     pub(crate) rotary: Kernel<B, Rotary>,
     pub(crate) swiglu: Kernel<B, SwiGlu>,
     pub(crate) gemv: Kernel<B, Gemv>,
+    pub(crate) short_columns: Kernel<B, ShortColumns>,
     pub(crate) few_queries: Kernel<B, FewQueries>,
+    pub(crate) few_keys: Kernel<B, FewKeys>,
 }
 
 impl<B: Backend> Clone for Kernels<B> {
@@ -55,10 +61,13 @@ impl GpuBackendVisitor for Adding {
         fn add<B: KernelBackend>(forms: &mut Forms) {
             forms.insert::<B, Kernels<B>>(Kernels {
                 norm: B::run,
+                placed_norm: B::run,
                 rotary: B::run,
                 swiglu: B::run,
                 gemv: B::run,
+                short_columns: B::run,
                 few_queries: B::run,
+                few_keys: B::run,
             });
         }
         add::<CubeBackend<R, F, i32, BT>>(&mut self.0);
