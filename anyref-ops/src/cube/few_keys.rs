@@ -1,10 +1,9 @@
 //! Attention of many queries to a few keys, in one launch and without scores in memory.
 
-use burn::tensor::Shape;
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use cubecl::prelude::*;
 
-use super::launching::{address_type, along_last, buffer, cubes, type_of, view_vector_size};
+use super::launching::{address_type, along_last, cubes, token_rows, type_of, view_vector_size};
 use super::operation::{KernelOperation, TensorType, exactly};
 use super::reading::row_start;
 
@@ -59,8 +58,7 @@ impl KernelOperation for FewKeys {
         let [query, key, value] = exactly(inputs);
         let [batch, heads, queries, width] = type_of(&query).dims();
         let [.., value_width] = type_of(&value).dims::<4>();
-        let shape = Shape::new([batch, queries, heads, value_width]);
-        let mut output = buffer(&query, shape, query.dtype);
+        let output = token_rows(&query, [batch, heads, queries, value_width]);
         let size = view_vector_size(&[&query, &key, &value], VECTOR);
         let client = query.client.clone();
         let dtypes = [query.dtype.into(), key.dtype.into()];
@@ -81,7 +79,6 @@ impl KernelOperation for FewKeys {
             value_width / size,
             dtypes,
         );
-        output.meta.swap(1, 2);
         vec![output]
     }
 }

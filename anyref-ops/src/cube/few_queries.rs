@@ -1,11 +1,12 @@
 //! Attention of a few queries, in one launch and without scores in memory.
 
-use burn::tensor::Shape;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use cubecl::prelude::*;
 
-use super::launching::{address_type, along_last, buffer, cube_count, type_of, view_vector_size};
+use super::launching::{
+    address_type, along_last, cube_count, token_rows, type_of, view_vector_size,
+};
 use super::operation::{KernelOperation, TensorType};
 use super::reading::row_start;
 use super::reduce::{cube_max, cube_sum};
@@ -78,8 +79,7 @@ impl KernelOperation for FewQueries {
         let mask = mask.unwrap_or_else(|| query.clone());
         let [batch, heads, queries, width] = types[0].dims();
         let [.., value_width] = types[2].dims::<4>();
-        let shape = Shape::new([batch, queries, heads, value_width]);
-        let mut output = buffer(&query, shape, query.dtype);
+        let output = token_rows(&query, [batch, heads, queries, value_width]);
         let size = view_vector_size(&[&query, &key, &value], VECTOR);
         let client = query.client.clone();
         let dtypes = [query.dtype.into(), key.dtype.into(), mask.dtype.into()];
@@ -101,7 +101,6 @@ impl KernelOperation for FewQueries {
             self.masked,
             dtypes,
         );
-        output.meta.swap(1, 2);
         vec![output]
     }
 }

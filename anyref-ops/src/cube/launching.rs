@@ -22,6 +22,20 @@ pub(super) fn buffer<R: CubeRuntime>(
     empty_device_contiguous_dtype(client, device, shape, dtype)
 }
 
+/// Allocates `[batch, heads, length, width]` as rows of tokens, which in memory are `[batch, length,
+/// heads, width]`; for one token both orders are the same.
+pub(super) fn token_rows<R: CubeRuntime>(
+    like: &CubeTensor<R>,
+    [batch, heads, length, width]: [usize; 4],
+) -> CubeTensor<R> {
+    if length == 1 {
+        return buffer(like, Shape::new([batch, heads, length, width]), like.dtype);
+    }
+    let mut rows = buffer(like, Shape::new([batch, length, heads, width]), like.dtype);
+    rows.meta.swap(1, 2);
+    rows
+}
+
 /// Shape and type of a tensor.
 pub(super) fn type_of<R: CubeRuntime>(tensor: &CubeTensor<R>) -> TensorType {
     TensorType {
