@@ -14,7 +14,7 @@ use core::ops::Range;
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{Tensor, activation, backend::Backend};
 
 #[cfg(feature = "flex")]
 pub use blocks::BlockWeight;
@@ -72,6 +72,22 @@ impl<B: Backend> Linear<B> {
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
         self.weight
             .product(x, self.bias.as_ref().map(|bias| bias.val()))
+    }
+
+    /// Computes `relu(y)`. On GPUs without gradients a few rows of `x` and a dense weight take one
+    /// launch.
+    ///
+    /// # Shapes
+    /// - x: `[.., d_input]`
+    /// - output: `[.., d_output]`
+    pub fn forward_relu<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        #[cfg(feature = "cube")]
+        if let Some(product) = self.dense_product()
+            && let Some(output) = dense::clipped(product, &x)
+        {
+            return output;
+        }
+        activation::relu(self.forward(x))
     }
 
     /// Computes the outputs of several layers for one input. Weights in blocks on the processor are
