@@ -117,7 +117,7 @@ fn parts_launch_few_kernels() {
     });
 
     let embeddings = normal([1, 256, 32, 32]);
-    for (objects, most) in [(1, 137), (16, 138)] {
+    for (objects, most) in [(1, 88), (16, 103)] {
         let prompts = normal([objects, 256]);
         excess.at_most(most, &format!("mask decoder, {objects} objects"), || {
             let masks = model.decode_masks(embeddings.clone(), prompts.clone());
