@@ -65,7 +65,8 @@ impl<B: Backend> SamVisionAttention<B> {
             .reshape([batch, height, width, hidden])
     }
 
-    /// Products of the unscaled queries with the position tables, whose length is fitted to the grid.
+    /// Products of the unscaled queries with the position tables, whose length is fitted to the
+    /// grid.
     fn positions(
         &self,
         query: Tensor<B, 4>,
