@@ -12,8 +12,8 @@ use super::operation::TensorType;
 /// Cubes of one axis; devices have at most 65535.
 pub(super) const ABREAST: usize = 32_768;
 
-/// Allocates an uninitialised buffer on the device of a tensor. In tests of this crate it is full of
-/// NaN, so that numbers that a kernel leaves out, or reads before it writes them, are seen.
+/// Allocates an uninitialised buffer on the device of a tensor. In tests of this crate it is full
+/// of NaN, so that numbers that a kernel leaves out, or reads before it writes them, are seen.
 pub(super) fn buffer<R: CubeRuntime>(
     like: &CubeTensor<R>,
     shape: Shape,

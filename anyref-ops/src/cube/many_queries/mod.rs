@@ -6,8 +6,9 @@
 //! multiplied and added in f32, without tensor cores.
 //!
 //! For `t` queries, `s` keys and heads of `d`, a head takes `4 · t · s · d` floating-point
-//! operations. It reads `t · d + 2 · s · d · t / 32` numbers, the second part by way of the device's
-//! cache, and writes `t · d`; with scores in memory it would read and write `2 · t · s` more, each.
+//! operations. It reads `t · d + 2 · s · d · t / 32` numbers, the second part by way of the
+//! device's cache, and writes `t · d`; with scores in memory it would read and write `2 · t · s`
+//! more, each.
 
 mod kernel;
 mod positions;

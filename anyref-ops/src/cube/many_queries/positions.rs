@@ -12,11 +12,11 @@ use crate::cube::operation::{KernelOperation, TensorType, exactly};
 
 /// Decomposed relative positions of queries on a grid to keys on the same grid.
 ///
-/// Inputs are queries, `[batch, heads, height · width, d]`, in any order, and tables for rows, `[2 ·
-/// height - 1, d]`, and columns, `[2 · width - 1, d]`, of one type, which is that of the outputs,
-/// `[batch, heads, height · width, height]` and `[batch, heads, height · width, width]`. Sums are
-/// f32. All queries meet all vectors of the tables, about twice those that they need: 4 · (2 ·
-/// height + 2 · width) · d floating-point operations a query, without a copy of the queries.
+/// Inputs are queries, `[batch, heads, height · width, d]`, in any order, and tables for rows,
+/// `[2 · height - 1, d]`, and columns, `[2 · width - 1, d]`, of one type, which is that of the
+/// outputs, `[batch, heads, height · width, height]` and `[batch, heads, height · width, width]`.
+/// Sums are f32. All queries meet all vectors of the tables, about twice those that they need:
+/// `4 · (height + width) · d` floating-point operations a query, without a copy of the queries.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PositionProducts {
     pub(crate) height: usize,
