@@ -234,9 +234,7 @@ impl<B: Backend> MaskDecoder<B> {
         let mlps = &self.output_hypernetworks_mlps;
         let weights = mask_weights(mlps, &tokens, 1, masks.clone());
         let pixels = self.output_upscaling.forward(image);
-        // Pixels first: they lie in rows, and a mask or two are cheaper to transpose.
-        let values = ops::matmul(pixels, weights.swap_dims(1, 2));
-        let values = ops::permute(values, [0, 2, 1]);
+        let values = ops::short_columns(weights, pixels);
         MaskDecoderOutput {
             low_res_masks: OutputUpscaling::picture_order(values, [height, width]),
             iou_predictions: self
@@ -258,13 +256,13 @@ pub(crate) fn before_prompts<B: Backend, const N: usize>(
     sparse: Tensor<B, 3>,
 ) -> Tensor<B, 3> {
     let [prompts, count, dim] = sparse.dims();
-    let own = Tensor::cat(own.map(|token| token.weight.val()).to_vec(), 0);
-    let [own_count, _] = own.dims();
-    let own = own.unsqueeze::<3>().expand([prompts, own_count, dim]);
-    match count {
-        0 => own,
-        _ => Tensor::cat(vec![own, sparse], 1),
-    }
+    let own = own.map(|token| {
+        let token: Tensor<B, 2> = token.weight.val();
+        let [tokens, _] = token.dims();
+        token.unsqueeze::<3>().expand([prompts, tokens, dim])
+    });
+    let given = (count > 0).then_some(sparse);
+    Tensor::cat(own.into_iter().chain(given).collect(), 1)
 }
 
 /// Selects one token of every row, `[n, d]`.
@@ -282,7 +280,11 @@ pub(crate) fn mask_weights<B: Backend>(
     masks: Range<usize>,
 ) -> Tensor<B, 3> {
     let weights = masks.map(|mask| mlps[mask].forward(token(tokens, first + mask)));
-    Tensor::stack(weights.collect(), 1)
+    let mut weights: Vec<_> = weights.map(|weights| weights.unsqueeze_dim(1)).collect();
+    match weights.len() {
+        1 => weights.remove(0),
+        _ => Tensor::cat(weights, 1),
+    }
 }
 
 /// Reshapes `[n, d, h, w]` to `[n, h * w, d]`.

@@ -3,7 +3,7 @@
 use anyref_ops::nn::{Linear, LinearConfig};
 use burn::config::Config;
 use burn::module::Module;
-use burn::tensor::{Tensor, activation, backend::Backend};
+use burn::tensor::{Tensor, backend::Backend};
 
 /// Configuration of an [`Mlp`].
 #[derive(Config, Debug)]
@@ -64,9 +64,7 @@ impl<B: Backend> Mlp<B> {
             .layers
             .split_last()
             .expect("an MLP has at least one layer");
-        let x = hidden
-            .iter()
-            .fold(x, |x, layer| activation::relu(layer.forward(x)));
+        let x = hidden.iter().fold(x, |x, layer| layer.forward_relu(x));
         last.forward(x)
     }
 }

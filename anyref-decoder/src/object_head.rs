@@ -3,7 +3,7 @@
 use anyref_ops::nn::{Linear, LinearConfig};
 use burn::config::Config;
 use burn::module::Module;
-use burn::tensor::{Tensor, activation, backend::Backend};
+use burn::tensor::{Tensor, backend::Backend};
 
 /// Configuration of an [`ObjectHead`].
 #[derive(Config, Debug)]
@@ -38,6 +38,6 @@ impl<B: Backend> ObjectHead<B> {
     /// - x: `[..., input_dim]`
     /// - output: `[..., output_dim]`
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        self.fc2.forward(activation::relu(self.fc1.forward(x)))
+        self.fc2.forward(self.fc1.forward_relu(x))
     }
 }

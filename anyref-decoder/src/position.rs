@@ -47,12 +47,12 @@ impl<B: Backend> PositionEmbeddingRandom<B> {
     /// - output: `[1, height * width, 2 * num_pos_feats]`
     pub fn grid(&self, [height, width]: [usize; 2]) -> Tensor<B, 3> {
         let device = self.positional_encoding_gaussian_matrix.val().device();
-        let centre = |index: usize, size: usize| (index as f32 + 0.5) / size as f32;
+        let centre = |index: usize, size: usize| (index as f32 + 0.5) / size as f32 * 2.0 - 1.0;
         let centres = (0..height)
             .flat_map(|y| (0..width).flat_map(move |x| [centre(x, width), centre(y, height)]))
             .collect::<Vec<_>>();
         let data = TensorData::new(centres, [1, height * width, 2]);
-        self.forward(Tensor::from_data(data, (&device, DType::F32)))
+        self.encode(Tensor::from_data(data, (&device, DType::F32)))
     }
 
     /// Encodes points, in f32 regardless of the model's type, since a rounded angle is another
@@ -62,8 +62,12 @@ impl<B: Backend> PositionEmbeddingRandom<B> {
     /// - points: `[batch, points, 2]`, (x, y) in `[0, 1]`
     /// - output: `[batch, points, 2 * num_pos_feats]`
     pub fn forward(&self, points: Tensor<B, 3>) -> Tensor<B, 3> {
+        self.encode(points.cast(DType::F32) * 2.0 - 1.0)
+    }
+
+    /// Encodes points in `[-1, 1]`, in f32.
+    fn encode(&self, points: Tensor<B, 3>) -> Tensor<B, 3> {
         let matrix = self.positional_encoding_gaussian_matrix.val();
-        let points = points.cast(DType::F32) * 2.0 - 1.0;
         let angles = ops::matmul(points, matrix.cast(DType::F32).unsqueeze()) * (2.0 * PI);
         ops::sinusoids(angles)
     }

@@ -4,7 +4,7 @@ use anyref_ops as ops;
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::config::Config;
 use burn::module::Module;
-use burn::tensor::{Tensor, activation, backend::Backend};
+use burn::tensor::{Tensor, backend::Backend};
 
 use crate::two_way_attention::{DownsampleAttention, DownsampleAttentionConfig};
 
@@ -101,15 +101,49 @@ impl<B: Backend> TwoWayTransformer<B> {
         image_pe: Tensor<B, 3>,
         tokens: Tensor<B, 3>,
     ) -> (Tensor<B, 3>, Tensor<B, 3>) {
-        let mut queries = tokens.clone();
-        let mut keys = image;
-        for layer in &self.layers {
-            (queries, keys) = layer.forward(queries, keys, tokens.clone(), image_pe.clone());
+        let mut keys = Placed {
+            placed: ops::add_shared(image.clone(), image_pe.clone()),
+            bare: image,
+        };
+        // The first block does not read the prompts with their positions, which are themselves.
+        let mut queries = Placed {
+            bare: tokens.clone(),
+            placed: tokens.clone(),
+        };
+        if !self
+            .layers
+            .first()
+            .is_some_and(|layer| layer.skip_first_layer_pe)
+        {
+            queries.placed = queries.placed + tokens.clone();
         }
-        let q = queries.clone() + tokens;
-        let k = ops::add_shared(keys.clone(), image_pe);
-        let look = self.final_attn_token_to_image.forward(q, k, keys.clone());
-        (self.norm_final_attn.forward(queries + look), keys)
+        for layer in &self.layers {
+            (queries, keys) = layer.step(queries, keys, tokens.clone(), image_pe.clone());
+        }
+        let look =
+            self.final_attn_token_to_image
+                .forward(queries.placed, keys.placed, keys.bare.clone());
+        let [_, queries] = self.norm_final_attn.forward_sum(queries.bare, look);
+        (queries, keys.bare)
+    }
+}
+
+/// Rows of prompts or cells, alone and with their positions.
+struct Placed<B: Backend> {
+    bare: Tensor<B, 3>,
+    placed: Tensor<B, 3>,
+}
+
+impl<B: Backend> Placed<B> {
+    /// Norm of `x`, or of `x + added`.
+    fn norm(
+        norm: &LayerNorm<B>,
+        x: Tensor<B, 3>,
+        added: Option<Tensor<B, 3>>,
+        positions: Tensor<B, 3>,
+    ) -> Self {
+        let [bare, placed] = norm.forward_placed(x, added, positions);
+        Self { bare, placed }
     }
 }
 
@@ -151,31 +185,53 @@ impl<B: Backend> TwoWayAttentionBlock<B> {
         query_pe: Tensor<B, 3>,
         key_pe: Tensor<B, 3>,
     ) -> (Tensor<B, 3>, Tensor<B, 3>) {
-        let queries = if self.skip_first_layer_pe {
-            self.self_attn
-                .forward(queries.clone(), queries.clone(), queries)
-        } else {
-            let q = queries.clone() + query_pe.clone();
-            queries.clone() + self.self_attn.forward(q.clone(), q, queries)
+        let queries = Placed {
+            placed: queries.clone() + query_pe.clone(),
+            bare: queries,
         };
-        let queries = self.norm1.forward(queries);
+        let keys = Placed {
+            placed: ops::add_shared(keys.clone(), key_pe.clone()),
+            bare: keys,
+        };
+        let (queries, keys) = self.step(queries, keys, query_pe, key_pe);
+        (queries.bare, keys.bare)
+    }
 
-        let placed = ops::add_shared(keys.clone(), key_pe);
-        let q = queries.clone() + query_pe.clone();
-        let look = self
-            .cross_attn_token_to_image
-            .forward(q, placed.clone(), keys.clone());
-        let queries = self.norm2.forward(queries + look);
+    /// [`forward`](Self::forward) of rows that have their positions, as the next block needs them.
+    fn step(
+        &self,
+        queries: Placed<B>,
+        keys: Placed<B>,
+        query_pe: Tensor<B, 3>,
+        key_pe: Tensor<B, 3>,
+    ) -> (Placed<B>, Placed<B>) {
+        let (x, added) = match self.skip_first_layer_pe {
+            true => (self.self_attn.forward_self(queries.bare), None),
+            false => {
+                let Placed { bare, placed } = queries;
+                let look = self.self_attn.forward(placed.clone(), placed, bare.clone());
+                (bare, Some(look))
+            }
+        };
+        let queries = Placed::norm(&self.norm1, x, added, query_pe.clone());
 
-        let queries = self
-            .norm3
-            .forward(queries.clone() + self.mlp.forward(queries));
+        let look = self.cross_attn_token_to_image.forward(
+            queries.placed,
+            keys.placed.clone(),
+            keys.bare.clone(),
+        );
+        let [_, queries] = self.norm2.forward_sum(queries.bare, look);
 
-        let q = queries.clone() + query_pe;
-        let look = self
-            .cross_attn_image_to_token
-            .forward(placed, q, queries.clone());
-        (queries, self.norm4.forward(ops::add_shared(look, keys)))
+        let look = self.mlp.forward(queries.clone());
+        let queries = Placed::norm(&self.norm3, queries, Some(look), query_pe);
+
+        let look = self.cross_attn_image_to_token.forward(
+            keys.placed,
+            queries.placed.clone(),
+            queries.bare.clone(),
+        );
+        let keys = Placed::norm(&self.norm4, keys.bare, Some(look), key_pe);
+        (queries, keys)
     }
 }
 
@@ -193,6 +249,6 @@ impl<B: Backend> MlpBlock<B> {
     /// - x: `[batch, tokens, d]`
     /// - output: `[batch, tokens, d]`
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        self.lin2.forward(activation::relu(self.lin1.forward(x)))
+        self.lin2.forward(self.lin1.forward_relu(x))
     }
 }

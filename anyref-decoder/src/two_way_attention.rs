@@ -1,7 +1,7 @@
 //! Attention between prompts and picture.
 
+use anyref_ops as ops;
 use anyref_ops::nn::{Linear, LinearConfig};
-use anyref_ops::{self as ops, AttentionInput};
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
@@ -67,27 +67,27 @@ impl<B: Backend> DownsampleAttention<B> {
     /// - k, v: `[batch or 1, keys, embedding_dim]`
     /// - output: `[batch, queries, embedding_dim]`
     pub fn forward(&self, q: Tensor<B, 3>, k: Tensor<B, 3>, v: Tensor<B, 3>) -> Tensor<B, 3> {
-        let [q_batch, queries, _] = q.dims();
-        let [k_batch, _, _] = k.dims();
-        let mut q = self.q_proj.forward(q);
         let k = self.heads(self.k_proj.forward(k));
         let v = self.heads(self.v_proj.forward(v));
-        if k_batch == 1 && q_batch > 1 {
-            // Queries are independent of one another, so those of all rows can share one row.
-            let [_, _, width] = q.dims();
-            q = q.reshape([1, q_batch * queries, width]);
-        }
-        let mut q = self.heads(q);
-        if q_batch == 1 && k_batch > 1 {
-            let [_, heads, _, head_dim] = q.dims();
-            q = q.expand([k_batch, heads, queries, head_dim]);
-        }
-        let out = ops::attention(AttentionInput::new(q, k, v));
-        let [_, heads, _, head_dim] = out.dims();
-        let batch = q_batch.max(k_batch);
-        let out = out
-            .swap_dims(1, 2)
-            .reshape([batch, queries, heads * head_dim]);
+        self.attend(self.heads(self.q_proj.forward(q)), k, v)
+    }
+
+    /// Applies the attention to itself, as [`forward`](Self::forward) with the same queries, keys
+    /// and values.
+    ///
+    /// # Shapes
+    /// - x and output: `[batch, length, embedding_dim]`
+    pub fn forward_self(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
+        let layers = [&self.q_proj, &self.k_proj, &self.v_proj];
+        let [q, k, v] = Linear::forward_each(layers, x).map(|x| self.heads(x));
+        self.attend(q, k, v)
+    }
+
+    fn attend(&self, q: Tensor<B, 4>, k: Tensor<B, 4>, v: Tensor<B, 4>) -> Tensor<B, 3> {
+        let out = ops::shared_attention(q, k, v);
+        let [batch, heads, queries, head_dim] = out.dims();
+        let out = out.swap_dims(1, 2);
+        let out = out.reshape([batch, queries, heads * head_dim]);
         self.out_proj.forward(out)
     }
 

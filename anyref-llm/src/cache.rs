@@ -73,10 +73,13 @@ impl<B: Backend> Rows<B> {
 }
 
 impl<B: Backend> LayerCache<B> {
-    /// Rotates queries and keys, and appends keys and values, `[batch, kv_heads, length, head_dim]`,
-    /// in the cache's type. Returns the rotated queries, and the keys and values to attend to: all,
-    /// and room after them where the model's [mask](crate::attention::AttentionContext::mask) covers
-    /// it.
+    /// Rotates queries and keys, and appends keys and values in the cache's type. Returns the rotated
+    /// queries, and the keys and values to attend to: all, and room after them where the model's
+    /// [mask](crate::attention::AttentionContext::mask) covers it.
+    ///
+    /// # Shapes
+    /// - query: `[batch, heads, length, head_dim]`
+    /// - key and value: `[batch, kv_heads, length, head_dim]`
     pub(crate) fn append(
         &mut self,
         [query, key, value]: [Tensor<B, 4>; 3],

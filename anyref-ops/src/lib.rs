@@ -42,7 +42,7 @@ mod words;
 pub use activation::{gelu, quick_gelu, silu, swiglu};
 pub use attention::{
     AttentionInput, CachedAttention, RelativePosition, attention, cached_attention,
-    relative_positions,
+    relative_positions, shared_attention,
 };
 pub use cached_rows::{CacheType, CachedRows, Q8_0Rows};
 #[cfg(feature = "cube")]
@@ -52,8 +52,8 @@ pub use dispatch::on_processor;
 #[cfg(feature = "flex")]
 pub use flex::slices;
 pub use linear::{StoredWeights, as_stored, linear, stored_weights};
-pub use matmul::{ALIGNMENT, matmul, matmul_transposed};
-pub use norm::{add_layer_norm, add_rms_norm, layer_norm, rms_norm};
+pub use matmul::{ALIGNMENT, matmul, matmul_transposed, short_columns};
+pub use norm::{add_layer_norm, add_rms_norm, layer_norm, placed_layer_norm, rms_norm};
 pub use permute::permute;
 pub use pointwise::pointwise;
 pub use pool::{each_within_pool, within_pool};

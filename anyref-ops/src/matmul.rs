@@ -1,6 +1,7 @@
 //! Matrix product that avoids inner dimensions for which GPU kernels give wrong results.
 
 use super::dispatch::{BackendKind, on_processor};
+use super::permute::permute;
 use burn::tensor::{Tensor, backend::Backend};
 
 /// Columns of zeros that make any unsafe inner dimension safe.
@@ -45,6 +46,25 @@ pub fn matmul_transposed<B: Backend, const D: usize>(
     match on_processor::<B>() {
         true => lhs.matmul(rhs.swap_dims(D - 2, D - 1)),
         false => safe(lhs, rhs, true),
+    }
+}
+
+/// Computes `x · columnsᵀ` of a few rows and many short columns: on GPUs without gradients in one
+/// launch for up to 8 rows and a length of up to 64, otherwise as [`matmul_transposed`].
+///
+/// # Shapes
+/// - x: `[batch, n, d]`
+/// - columns: `[batch, count, d]`
+/// - output: `[batch, n, count]`
+pub fn short_columns<B: Backend>(x: Tensor<B, 3>, columns: Tensor<B, 3>) -> Tensor<B, 3> {
+    #[cfg(feature = "cube")]
+    if let Some(product) = super::cube::short_columns(&x, &columns) {
+        return product;
+    }
+    match on_processor::<B>() {
+        // Columns lie in rows, and a few rows of the product are cheaper to transpose.
+        true => permute(matmul(columns, x.swap_dims(1, 2)), [0, 2, 1]),
+        false => matmul_transposed(x, columns),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::cube::{self, NormParameters};
 #[cfg(feature = "flex")]
 use super::flex::{NormInput, norm};
-use super::shared::add;
+use super::shared::{add, add_shared};
 use burn::tensor::{Tensor, backend::Backend};
 
 /// `(x - mean) / sqrt(var + epsilon) * gamma + beta`.
@@ -52,6 +52,40 @@ pub fn add_layer_norm<B: Backend, const D: usize>(
     }
     let sum = add(added, x);
     [sum.clone(), layer_norm(sum, gamma, beta, epsilon)]
+}
+
+/// [`layer_norm`] of `x`, or of `x + added`, and its sum with `places`; on GPUs without gradients in
+/// one launch, unless `added` is broadcast.
+///
+/// # Shapes
+/// - x, added: `[batch or 1, length, d]`
+/// - places: `[batch or 1, length, d]`
+/// - gamma and beta: `[d]`
+/// - outputs: `[batch, length, d]`
+pub fn placed_layer_norm<B: Backend>(
+    x: Tensor<B, 3>,
+    added: Option<Tensor<B, 3>>,
+    places: Tensor<B, 3>,
+    [gamma, beta]: [Tensor<B, 1>; 2],
+    epsilon: f64,
+) -> [Tensor<B, 3>; 2] {
+    let (x, added) = match added {
+        Some(added) if x.dims() != added.dims() => (add_shared(added, x), None),
+        added => (x, added),
+    };
+    #[cfg(feature = "cube")]
+    {
+        let parameters = parameters(&gamma, Some(&beta), epsilon);
+        if let Some(outputs) = cube::placed_norm(&x, added.as_ref(), &places, &parameters) {
+            return outputs;
+        }
+    }
+    let x = match added {
+        Some(added) => add(added, x),
+        None => x,
+    };
+    let normed = layer_norm(x, gamma, beta, epsilon);
+    [normed.clone(), add_shared(normed, places)]
 }
 
 /// `x / sqrt(mean(x²) + epsilon) * gamma`, reduced in f32.

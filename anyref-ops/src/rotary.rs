@@ -65,9 +65,9 @@ pub struct CacheRoom<B: Backend> {
     pub cache_type: CacheType,
 }
 
-/// Rotates queries and keys as [`rotary_each`] does, and writes keys and values to a cache, in place
-/// where nothing else holds it; on GPUs without gradients in one launch, unless the cache is in
-/// blocks.
+/// Rotates queries and keys as [`rotary_each`] does, and writes keys and values to a cache, in
+/// place where nothing else holds it; on GPUs without gradients in one launch, unless the cache is
+/// in blocks.
 ///
 /// # Shapes
 /// - query: `[batch, heads, length, head_dim]`

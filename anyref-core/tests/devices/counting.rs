@@ -99,6 +99,7 @@ fn written() {
         CubeDim::new_1d(1),
         output.into_arg().into_array_arg(),
     );
+    client.flush().expect("a device");
     loop {
         let mut launched = LAUNCHED.lock().unwrap();
         if let Some(mark) = launched.iter().rposition(|name| name.contains(MARK)) {

@@ -17,18 +17,22 @@ fn normal<const D: usize>(shape: [usize; D]) -> Tensor<B, D> {
     Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Default::default())
 }
 
-/// Asserts that a part launches no more than some kernels, and prints which.
-fn at_most(most: usize, part: &str, run: impl FnMut()) {
-    let launched = launches(run);
-    println!("{part}: {}, at most {most}", launched.len());
-    for (name, count) in counting::by_name(&launched) {
-        println!("  {count:4} {name}");
+/// Parts that launch more kernels than they may.
+#[derive(Default)]
+struct Excess(Vec<String>);
+
+impl Excess {
+    /// Prints the kernels that a part launches, and keeps the part if they are more than some.
+    fn at_most(&mut self, most: usize, part: &str, run: impl FnMut()) {
+        let launched = launches(run);
+        println!("{part}: {}, at most {most}", launched.len());
+        for (name, count) in counting::by_name(&launched) {
+            println!("  {count:4} {name}");
+        }
+        if launched.len() > most {
+            self.0.push(format!("{part}: {} > {most}", launched.len()));
+        }
     }
-    assert!(
-        launched.len() <= most,
-        "{part}: {} > {most}",
-        launched.len()
-    );
 }
 
 /// Reads the value of a part, so that it is computed.
@@ -78,22 +82,23 @@ fn config() -> AnyRefConfig {
 fn parts_launch_few_kernels() {
     counting::start();
     let device = Default::default();
+    let mut excess = Excess::default();
     let model: AnyRefModel<B> = with_stored_layout(config().init(&device));
 
     let pixels = normal([1, 3, 192, 192]);
-    at_most(32, "CLIP, a picture", || {
+    excess.at_most(32, "CLIP, a picture", || {
         compute(model.picture_features(pixels.clone()).tokens);
     });
 
     let pixels = normal([1, 3, 256, 256]);
-    at_most(60, "SAM, a picture", || {
+    excess.at_most(56, "SAM, a picture", || {
         compute(model.mask_branch().image_encoder.forward(pixels.clone()));
     });
 
     let layers = 2;
     let llama = &model.llm;
     let prompt = normal([1, 40, 256]);
-    at_most(30, "LLaMA, a prompt of 40", || {
+    excess.at_most(30, "LLaMA, a prompt of 40", || {
         let mut cache = llama.new_cache();
         let input = LlamaInput::new(prompt.clone());
         compute(llama.forward(input, Some(&mut cache)).hidden);
@@ -102,7 +107,7 @@ fn parts_launch_few_kernels() {
     let mut cache = llama.new_cache();
     let input = LlamaInput::new(prompt.clone());
     compute(llama.forward(input, Some(&mut cache)).hidden);
-    at_most(12 * layers + 5, "LLaMA, a token", || {
+    excess.at_most(10 * layers + 5, "LLaMA, a token", || {
         let ids = TensorData::new(vec![7i64], [1, 1]);
         let ids = Tensor::<B, 2, Int>::from_data(ids, &device);
         let input = LlamaInput::new(llama.embed(ids));
@@ -112,11 +117,12 @@ fn parts_launch_few_kernels() {
     });
 
     let embeddings = normal([1, 256, 32, 32]);
-    for (objects, most) in [(1, 137), (16, 138)] {
+    for (objects, most) in [(1, 88), (16, 103)] {
         let prompts = normal([objects, 256]);
-        at_most(most, &format!("mask decoder, {objects} objects"), || {
+        excess.at_most(most, &format!("mask decoder, {objects} objects"), || {
             let masks = model.decode_masks(embeddings.clone(), prompts.clone());
             compute(masks.low_res_masks);
         });
     }
+    assert!(excess.0.is_empty(), "{:?}", excess.0);
 }

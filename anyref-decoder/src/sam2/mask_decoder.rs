@@ -196,7 +196,7 @@ impl<B: Backend> Sam2MaskDecoder<B> {
         let pixels = self
             .output_upscaling
             .forward_with(image, input.high_resolution);
-        let values = ops::matmul(weights, pixels.swap_dims(1, 2));
+        let values = ops::short_columns(weights, pixels);
         let low_res_masks = OutputUpscaling::picture_order(values, [height, width]);
         let estimates = self
             .iou_prediction_head

@@ -39,6 +39,51 @@ pub fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
     }
 }
 
+/// [`attention`] without a mask, where one row of queries may attend to the keys of a batch, or the
+/// queries of a batch to one row of keys, without copies of the one row.
+///
+/// # Shapes
+/// - query: `[batch or 1, heads, queries, head_dim]`
+/// - key: `[batch or 1, kv_heads, keys, head_dim]`, value `[.., value_dim]`
+/// - output: `[batch, heads, queries, value_dim]`
+pub fn shared_attention<B: Backend>(
+    query: Tensor<B, 4>,
+    key: Tensor<B, 4>,
+    value: Tensor<B, 4>,
+) -> Tensor<B, 4> {
+    let [query_batch, heads, queries, head_dim] = query.dims();
+    let key_batch = key.dims()[0];
+    if query_batch == 1 && key_batch > 1 {
+        let query = query.expand([key_batch, heads, queries, head_dim]);
+        return attention(AttentionInput::new(query, key, value));
+    }
+    if key_batch > 1 || query_batch == 1 {
+        return attention(AttentionInput::new(query, key, value));
+    }
+    let [.., value_dim] = value.dims();
+    #[cfg(feature = "cube")]
+    {
+        // Views of stride 0.
+        let [_, kv_heads, keys, _] = key.dims();
+        let whole = |x: &Tensor<B, 4>, width| {
+            let x = x.clone();
+            x.expand([query_batch, kv_heads, keys, width])
+        };
+        let (key, value) = (whole(&key, head_dim), whole(&value, value_dim));
+        let input = AttentionInput::new(query.clone(), key, value);
+        if let Some(output) = in_one_launch(&input) {
+            return output;
+        }
+    }
+    // Queries are independent of one another, so those of all rows can share one row.
+    let query = query.swap_dims(1, 2);
+    let query = query.reshape([1, query_batch * queries, heads, head_dim]);
+    let output = attention(AttentionInput::new(query.swap_dims(1, 2), key, value));
+    let output = output.swap_dims(1, 2);
+    let output = output.reshape([query_batch, queries, heads, value_dim]);
+    output.swap_dims(1, 2)
+}
+
 /// Attention in one launch, where the backend has a kernel for it; keys and values may have another
 /// type than the queries.
 #[cfg(feature = "cube")]

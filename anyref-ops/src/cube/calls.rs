@@ -4,14 +4,17 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Bool, Tensor};
 
 use super::backend::{Input, floats};
+use super::few_keys::FewKeys;
 use super::few_queries::FewQueries;
 use super::gemv::{Gemv, GemvForm};
 use super::many_queries::{ManyQueries, PositionProducts};
 use super::norm::Norm;
 use super::operation::exactly;
+use super::placed_norm::PlacedNorm;
 use super::registry::kernels;
 use super::rotary::Rotary;
 use super::rotary_append::RotaryAppend;
+use super::short_columns::ShortColumns;
 use super::swiglu::SwiGlu;
 
 /// Parameters of a normalisation.
@@ -87,6 +90,40 @@ pub(crate) fn add_norm<B: Backend, const D: usize>(
     Some(exactly::<_, 2>(outputs).map(|output| floats::<B, 2>(output).reshape(shape)))
 }
 
+/// Layer norm of a tensor or of the sum of two, and its sum with `places`; `None` without kernels
+/// and for other shapes.
+///
+/// # Shapes
+/// - x, added and outputs: `[batch, length, d]`
+/// - places: `[batch or 1, length, d]`
+pub(crate) fn placed_norm<B: Backend>(
+    x: &Tensor<B, 3>,
+    added: Option<&Tensor<B, 3>>,
+    places: &Tensor<B, 3>,
+    parameters: &NormParameters<B>,
+) -> Option<[Tensor<B, 3>; 2]> {
+    let kernels = kernels::<B>()?;
+    let (shape, dtype) = (x.dims(), x.dtype());
+    let alike = |y: &Tensor<B, 3>| y.dims() == shape && y.dtype() == dtype;
+    let [batch, length, width] = shape;
+    let repeats = [[1, length, width], [batch, length, width]].contains(&places.dims());
+    if !added.is_none_or(alike) || !repeats || places.dtype() != dtype {
+        return None;
+    }
+    let norm = PlacedNorm {
+        added: added.is_some(),
+        epsilon: parameters.epsilon,
+    };
+    let x = rows(x.clone());
+    let parameters: Vec<_> = parameters.inputs(&x).collect();
+    let inputs = core::iter::once(x.into());
+    let inputs = inputs.chain(added.map(|added| rows(added.clone()).into()));
+    let inputs = inputs.chain(parameters);
+    let inputs = inputs.chain([rows(places.clone()).into()]);
+    let outputs = (kernels.placed_norm)(norm, inputs.collect());
+    Some(exactly::<_, 2>(outputs).map(|output| floats::<B, 2>(output).reshape(shape)))
+}
+
 /// Rotates queries and keys; `None` without kernels.
 ///
 /// # Shapes
@@ -122,10 +159,6 @@ pub(crate) struct Appending<B: Backend> {
 /// # Shapes
 /// - cos and sin: `[batch or 1, 1, length, head_dim / 2]`
 /// - outputs: the rotated queries and the cached keys and values
-#[expect(
-    clippy::result_large_err,
-    reason = "tensors that go on to another form"
-)]
 pub(crate) fn rotate_and_append<B: Backend>(
     input: Appending<B>,
     [cos, sin]: [&Tensor<B, 4>; 2],
@@ -191,6 +224,7 @@ fn products<B: Backend>(
     form: GemvForm,
     x: Tensor<B, 2>,
     products: &[DenseProduct<B>],
+    clipped: bool,
 ) -> Option<Vec<Tensor<B, 2>>> {
     let kernels = kernels::<B>()?;
     let [first, others @ ..] = products else {
@@ -209,7 +243,12 @@ fn products<B: Backend>(
     let biases = products.iter().filter_map(|product| product.bias.clone());
     let biases = biases.map(|bias| bias.cast(dtype).into());
     let inputs = core::iter::once(x.into()).chain(weights).chain(biases);
-    let outputs = (kernels.gemv)(Gemv { form, biased }, inputs.collect());
+    let gemv = Gemv {
+        form,
+        biased,
+        clipped,
+    };
+    let outputs = (kernels.gemv)(gemv, inputs.collect());
     Some(outputs.into_iter().map(floats::<B, 2>).collect())
 }
 
@@ -222,7 +261,20 @@ pub(crate) fn one_product<B: Backend>(
     x: &Tensor<B, 2>,
     product: DenseProduct<B>,
 ) -> Option<Tensor<B, 2>> {
-    let [output] = exactly(products(GemvForm::One, x.clone(), &[product])?);
+    let [output] = exactly(products(GemvForm::One, x.clone(), &[product], false)?);
+    Some(output)
+}
+
+/// Computes `relu` of a [product](one_product) in the same launch.
+///
+/// # Shapes
+/// - x: `[n, inputs]`
+/// - output: `[n, outputs]`, in the type of `x`
+pub(crate) fn clipped_product<B: Backend>(
+    x: &Tensor<B, 2>,
+    product: DenseProduct<B>,
+) -> Option<Tensor<B, 2>> {
+    let [output] = exactly(products(GemvForm::One, x.clone(), &[product], true)?);
     Some(output)
 }
 
@@ -236,7 +288,7 @@ pub(crate) fn three_products<B: Backend>(
     x: &Tensor<B, 2>,
     three: &[DenseProduct<B>; 3],
 ) -> Option<[Tensor<B, 2>; 3]> {
-    products(GemvForm::Three, x.clone(), three).map(exactly)
+    products(GemvForm::Three, x.clone(), three, false).map(exactly)
 }
 
 /// Computes `silu(x · gate) · (x · up)` of a few rows in one launch; `None` where
@@ -253,8 +305,28 @@ pub(crate) fn gated_product<B: Backend>(
     if gate.weight.dims() != up.weight.dims() {
         return None;
     }
-    let [output] = exactly(products(GemvForm::Gated, x.clone(), gate_and_up)?);
+    let [output] = exactly(products(GemvForm::Gated, x.clone(), gate_and_up, false)?);
     Some(output)
+}
+
+/// Computes `x · columnsᵀ` of a few rows and short columns in one launch; `None` without kernels,
+/// for other shapes, and if the types differ.
+///
+/// # Shapes
+/// - x: `[batch, n, d]`
+/// - columns: `[batch, count, d]`
+/// - output: `[batch, n, count]`
+pub(crate) fn short_columns<B: Backend>(
+    x: &Tensor<B, 3>,
+    columns: &Tensor<B, 3>,
+) -> Option<Tensor<B, 3>> {
+    let kernels = kernels::<B>()?;
+    if !ShortColumns::suits(x.dims(), columns.dims()) || x.dtype() != columns.dtype() {
+        return None;
+    }
+    let inputs = [x, columns].map(|x| x.clone().into());
+    let [output] = exactly((kernels.short_columns)(ShortColumns, inputs.into()));
+    Some(floats::<B, 3>(output))
 }
 
 /// Arguments of an attention.
@@ -275,7 +347,8 @@ pub(crate) struct KernelAttention<'a, B: Backend> {
     pub(crate) scale: f64,
 }
 
-/// Attention in one launch; `None` without kernels and for shapes that none takes.
+/// Attention in one launch; `None` without kernels and for shapes that none takes. The output is in
+/// memory as rows of tokens, `[batch, queries, heads, dv]`.
 ///
 /// # Shapes
 /// - output: `[batch, heads, queries, dv]`, in the type of the queries
@@ -297,16 +370,20 @@ pub(crate) fn attend<B: Backend>(input: KernelAttention<'_, B>) -> Option<Tensor
     let tensors = [query, key, value].map(|x| x.clone().into());
     let mask = mask.map(|mask| mask.clone().into());
     let inputs = tensors.into_iter().chain(mask);
-    let [output] = if positions.is_none() && FewQueries::suits(query.dims(), value.dims()) {
+    let shapes = (query.dims(), value.dims());
+    let plain = positions.is_none();
+    let [output] = if plain && FewQueries::suits(shapes.0, shapes.1) {
         let attention = FewQueries {
             scale,
             causal,
             masked,
         };
         exactly((kernels.few_queries)(attention, inputs.collect()))
+    } else if plain && !masked && !causal && FewKeys::suits(shapes.0, shapes.1) {
+        exactly((kernels.few_keys)(FewKeys { scale }, inputs.collect()))
     } else {
         let grid = positions.map(|positions| positions.map(|x| x.dims()[3]));
-        if !ManyQueries::suits(query.dims(), value.dims(), grid) {
+        if !ManyQueries::suits(shapes.0, shapes.1, grid) {
             return None;
         }
         let attention = ManyQueries {

@@ -4,9 +4,12 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use cubecl::prelude::*;
 
-use super::launching::{address_type, buffer, cube_count, type_of, vector_size};
+use super::launching::{
+    address_type, along_last, cube_count, token_rows, type_of, view_vector_size,
+};
 use super::masks::{LOWEST, is_masked};
-use super::operation::{KernelOperation, TensorType, exactly};
+use super::operation::{KernelOperation, TensorType};
+use super::reading::row_start;
 use super::reduce::{cube_max, cube_sum};
 
 /// Units of a cube, and keys that it scores at a time.
@@ -18,9 +21,10 @@ const VECTOR: usize = 8;
 ///
 /// Inputs are queries, `[batch, heads, queries, d]`, keys, `[batch, kv_heads, keys, d]`, values,
 /// `[batch, kv_heads, keys, dv]`, of the type of the keys, and, if there is one, a mask, each of
-/// whose dimensions is 1 or that of `[batch, heads, queries, keys]`. The output is `[batch, heads,
-/// queries, dv]`, in the type of the queries. A query whose every key is masked attends to all keys
-/// alike.
+/// whose dimensions is 1 or that of `[batch, heads, queries, keys]`. All but the mask may be views,
+/// such as the heads of rows of tokens, or a batch of one expanded. The output is `[batch, heads,
+/// queries, dv]`, in the type of the queries, and in memory `[batch, queries, heads, dv]`, rows of
+/// tokens again. A query whose every key is masked attends to all keys alike.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FewQueries {
     /// Factor of the scores.
@@ -66,17 +70,16 @@ impl KernelOperation for FewQueries {
 
     fn launch<R: CubeRuntime>(self, inputs: Vec<CubeTensor<R>>) -> Vec<CubeTensor<R>> {
         let types: Vec<_> = inputs.iter().map(type_of).collect();
-        let [output] = exactly(self.output_types(&types));
-        let mut inputs: Vec<_> = inputs.into_iter().map(into_contiguous).collect();
+        let mut inputs = inputs.into_iter();
+        let mut next = || along_last(inputs.next().expect("an input"));
+        let (query, key, value) = (next(), next(), next());
         // A missing mask is not read.
-        if !self.masked {
-            inputs.extend(inputs.first().cloned());
-        }
-        let [query, key, value, mask] = exactly(inputs);
+        let mask = inputs.next().map(into_contiguous);
+        let mask = mask.unwrap_or_else(|| query.clone());
         let [batch, heads, queries, width] = types[0].dims();
-        let [.., value_width] = output.dims::<4>();
-        let output = buffer(&query, output.shape, output.dtype);
-        let size = vector_size(&[&query, &key, &value], VECTOR);
+        let [.., value_width] = types[2].dims::<4>();
+        let output = token_rows(&query, [batch, heads, queries, value_width]);
+        let size = view_vector_size(&[&query, &key, &value], VECTOR);
         let client = query.client.clone();
         let dtypes = [query.dtype.into(), key.dtype.into(), mask.dtype.into()];
         attend::launch(
@@ -135,13 +138,15 @@ fn attend<F: Float, K: Float, M: Numeric, N: Size>(
         CUBE_POS_Z as usize,
     );
     let (heads, queries) = (query.shape(1), query.shape(2));
-    let (kv_heads, keys) = (key.shape(1), key.shape(2));
-    let row = (batch * heads + head) * queries + index;
-    let first_key = (batch * kv_heads + head * kv_heads / heads) * keys;
+    let keys = key.shape(2);
+    let kv_head = head * key.shape(1) / heads;
+    let query_start = row_start(query, batch, head, index);
+    let (first_key, key_step) = (row_start(key, batch, kv_head, 0), key.stride(2) / size);
+    let (first_value, value_step) = (row_start(value, batch, kv_head, 0), value.stride(2) / size);
 
     let mut place = unit;
     while place < vectors {
-        let values = Vector::<f32, N>::cast_from(query[row * vectors + place]);
+        let values = Vector::<f32, N>::cast_from(query[query_start + place]);
         #[unroll]
         for i in 0..size {
             states[place * size + i] = values[i] * scale;
@@ -161,7 +166,7 @@ fn attend<F: Float, K: Float, M: Numeric, N: Size>(
         let mut score = f32::new(LOWEST * 10.0);
         if current < keys {
             score = f32::new(0.0);
-            let start = (first_key + current) * vectors;
+            let start = first_key + current * key_step;
             for part in 0..vectors {
                 let values = Vector::<f32, N>::cast_from(key[start + part]);
                 #[unroll]
@@ -199,7 +204,7 @@ fn attend<F: Float, K: Float, M: Numeric, N: Size>(
             let count = min(UNITS, keys - first);
             let mut turn = team;
             while turn < count {
-                let from = (first_key + first + turn) * value_vectors + column;
+                let from = first_value + (first + turn) * value_step + column;
                 let values = Vector::<f32, N>::cast_from(value[from]);
                 let weight = weights[turn];
                 #[unroll]
@@ -233,6 +238,7 @@ fn attend<F: Float, K: Float, M: Numeric, N: Size>(
         for i in 0..size {
             whole[i] /= total;
         }
+        let row = (batch * queries + index) * heads + head;
         output[row * value_vectors + unit] = Vector::cast_from(whole);
     }
 }

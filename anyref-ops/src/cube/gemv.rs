@@ -28,6 +28,8 @@ pub(crate) struct Gemv {
     pub(crate) form: GemvForm,
     /// Whether the weights have biases.
     pub(crate) biased: bool,
+    /// Whether negative outputs of one weight become 0.
+    pub(crate) clipped: bool,
 }
 
 /// Combination of products.
@@ -128,6 +130,7 @@ impl KernelOperation for Gemv {
                     columns / size,
                     at_once,
                     self.biased,
+                    self.clipped,
                     dtypes,
                 );
             }
@@ -260,6 +263,7 @@ fn write<F: Float>(
     outputs: usize,
     #[comptime] at_once: usize,
     #[comptime] biased: bool,
+    #[comptime] clipped: bool,
 ) {
     #[unroll]
     for row in 0..at_once {
@@ -267,6 +271,9 @@ fn write<F: Float>(
             let mut sum = sums[row];
             if comptime!(biased) {
                 sum += f32::cast_from(bias[column]);
+            }
+            if comptime!(clipped) {
+                sum = max(sum, 0.0);
             }
             output[row * outputs + column] = F::cast_from(sum);
         }
@@ -292,6 +299,7 @@ fn one<F: Float, W: Float, N: Size>(
     vectors: usize,
     #[comptime] at_once: usize,
     #[comptime] biased: bool,
+    #[comptime] clipped: bool,
     #[define(F, W)] _dtypes: [StorageType; 2],
 ) {
     let mut partial = SharedMemory::<f32>::new(comptime!(UNITS * at_once));
@@ -303,7 +311,9 @@ fn one<F: Float, W: Float, N: Size>(
     team_sums(&mut sums, &mut partial, at_once, UNITS, LANES);
     let lane = UNIT_POS as usize % LANES;
     if lane == 0 && column < outputs {
-        write(&sums, bias, output, column, rows, outputs, at_once, biased);
+        write(
+            &sums, bias, output, column, rows, outputs, at_once, biased, clipped,
+        );
     }
 }
 
@@ -355,6 +365,7 @@ fn three<F: Float, W: Float, N: Size>(
                 first_count,
                 at_once,
                 biased,
+                false,
             );
         } else if output < third_start {
             let output = output - first_count;
@@ -367,6 +378,7 @@ fn three<F: Float, W: Float, N: Size>(
                 second_count,
                 at_once,
                 biased,
+                false,
             );
         } else if output < third_start + third_count {
             let output = output - third_start;
@@ -379,6 +391,7 @@ fn three<F: Float, W: Float, N: Size>(
                 third_count,
                 at_once,
                 biased,
+                false,
             );
         }
     }

@@ -1,6 +1,7 @@
 //! Buffers and sizes of launches.
 
 use burn::tensor::{DType, Shape};
+use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use cubecl::prelude::*;
@@ -11,8 +12,8 @@ use super::operation::TensorType;
 /// Cubes of one axis; devices have at most 65535.
 pub(super) const ABREAST: usize = 32_768;
 
-/// Allocates an uninitialised buffer on the device of a tensor. In tests of this crate it is full of
-/// NaN, so that numbers that a kernel leaves out, or reads before it writes them, are seen.
+/// Allocates an uninitialised buffer on the device of a tensor. In tests of this crate it is full
+/// of NaN, so that numbers that a kernel leaves out, or reads before it writes them, are seen.
 pub(super) fn buffer<R: CubeRuntime>(
     like: &CubeTensor<R>,
     shape: Shape,
@@ -25,6 +26,20 @@ pub(super) fn buffer<R: CubeRuntime>(
         return burn_cubecl::ops::numeric::full_device_dtype(client, shape, device, nan, dtype);
     }
     empty_device_contiguous_dtype(client, device, shape, dtype)
+}
+
+/// Allocates `[batch, heads, length, width]` as rows of tokens, which in memory are `[batch, length,
+/// heads, width]`; for one token both orders are the same.
+pub(super) fn token_rows<R: CubeRuntime>(
+    like: &CubeTensor<R>,
+    [batch, heads, length, width]: [usize; 4],
+) -> CubeTensor<R> {
+    if length == 1 {
+        return buffer(like, Shape::new([batch, heads, length, width]), like.dtype);
+    }
+    let mut rows = buffer(like, Shape::new([batch, length, heads, width]), like.dtype);
+    rows.meta.swap(1, 2);
+    rows
 }
 
 /// Shape and type of a tensor.
@@ -44,6 +59,36 @@ pub(super) fn vector_size<R: CubeRuntime>(tensors: &[&CubeTensor<R>], most: usiz
         let meta = &tensor.meta;
         let axis = meta.shape().num_dims() - 1;
         tensor_vector_size_parallel(sizes, meta.shape(), meta.strides(), axis)
+    };
+    tensors.iter().map(|tensor| of(tensor)).min().unwrap_or(1)
+}
+
+/// Tensor whose last dimension is contiguous: itself, or a copy.
+pub(super) fn along_last<R: CubeRuntime>(tensor: CubeTensor<R>) -> CubeTensor<R> {
+    match tensor.meta.strides().last() {
+        Some(1) => tensor,
+        _ => into_contiguous(tensor),
+    }
+}
+
+/// Length of the longest vectors in which all tensors can be read along their last dimension, up to
+/// `most`; a dimension of a view may have any stride but the last.
+pub(super) fn view_vector_size<R: CubeRuntime>(tensors: &[&CubeTensor<R>], most: usize) -> usize {
+    let of = |tensor: &CubeTensor<R>| {
+        let (shape, strides) = (tensor.meta.shape(), tensor.meta.strides());
+        let axis = shape.num_dims() - 1;
+        let fits = |size: usize| {
+            shape[axis].is_multiple_of(size)
+                && strides
+                    .iter()
+                    .take(axis)
+                    .all(|stride| stride.is_multiple_of(size))
+        };
+        let sizes = tensor.client.io_optimized_vector_sizes(tensor.elem_size());
+        sizes
+            .filter(|&size| size <= most && fits(size))
+            .max()
+            .unwrap_or(1)
     };
     tensors.iter().map(|tensor| of(tensor)).min().unwrap_or(1)
 }

@@ -9,15 +9,18 @@
 //! * [`blocks`]: weights stay in the device's memory as planes of words, with `Autodiff` over any
 //!   of these backends too.
 //! * [`norm`]: a normalisation in one launch, with the residual sum before it.
+//! * [`placed_norm`]: a layer norm of a sum and the positions added to it in one launch.
 //! * [`rotary`]: queries and keys rotated in one launch, with [`rotary_append`] into a cache.
 //! * [`swiglu`]: the gated activation of an MLP.
 //! * [`gemv`]: products of a few rows and several weights in one launch.
-//! * [`few_queries`]: attention of a few queries in one launch.
+//! * [`short_columns`]: a batch of products of a few rows and many short columns in one launch.
+//! * [`few_queries`], [`few_keys`]: attention of a few queries, or to a few keys, in one launch.
 //! * [`many_queries`]: attention of many in one launch, and relative positions in another.
 
 mod backend;
 mod blocks;
 mod calls;
+mod few_keys;
 mod few_queries;
 mod fusion;
 mod gemv;
@@ -27,17 +30,21 @@ mod many_queries;
 mod masks;
 mod norm;
 mod operation;
+mod placed_norm;
+mod reading;
 mod reduce;
 mod registry;
 mod rotary;
 mod rotary_append;
+mod short_columns;
 mod swiglu;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use blocks::{BlockForms, block_forms};
 pub(crate) use calls::{
-    Appending, DenseProduct, KernelAttention, NormParameters, add_norm, attend, gated_product,
-    norm, one_product, position_products, rotate, rotate_and_append, swiglu, three_products,
+    Appending, DenseProduct, KernelAttention, NormParameters, add_norm, attend, clipped_product,
+    gated_product, norm, one_product, placed_norm, position_products, rotate, rotate_and_append,
+    short_columns, swiglu, three_products,
 };
 pub use gpu_backends::{GpuBackendVisitor, visit_gpu_backends};

@@ -9,9 +9,9 @@ use super::operation::{KernelOperation, TensorType, exactly};
 use super::reduce::cube_sum;
 
 /// Longest vector that a unit reads.
-const VECTOR: usize = 8;
+pub(super) const VECTOR: usize = 8;
 /// Maximum units of a cube.
-const UNITS: usize = 256;
+pub(super) const UNITS: usize = 256;
 
 /// Normalisation of rows.
 ///
@@ -107,7 +107,7 @@ impl KernelOperation for Norm {
 
 /// Row of a cube; those after the last one compute it again.
 #[cube]
-fn cube_row(rows: usize) -> usize {
+pub(super) fn cube_row(rows: usize) -> usize {
     let cube = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
     min(cube, rows - 1)
 }
@@ -144,7 +144,7 @@ fn row_mean<F: Float, N: Size>(
 
 /// Writes a normalised row.
 #[cube]
-fn write_row<F: Float, N: Size>(
+pub(super) fn write_row<F: Float, N: Size>(
     x: &Tensor<Vector<F, N>>,
     gamma: &Tensor<Vector<F, N>>,
     beta: &Tensor<Vector<F, N>>,

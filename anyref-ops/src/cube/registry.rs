@@ -8,13 +8,16 @@ use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement};
 use burn_fusion::Fusion;
 
 use super::backend::{Input, KernelBackend};
+use super::few_keys::FewKeys;
 use super::few_queries::FewQueries;
 use super::gemv::Gemv;
 use super::gpu_backends::{GpuBackendVisitor, visit_gpu_backends};
 use super::many_queries::{ManyQueries, PositionProducts};
 use super::norm::Norm;
+use super::placed_norm::PlacedNorm;
 use super::rotary::Rotary;
 use super::rotary_append::RotaryAppend;
+use super::short_columns::ShortColumns;
 use super::swiglu::SwiGlu;
 use crate::dispatch::Forms;
 
@@ -24,13 +27,16 @@ pub(crate) type Kernel<B, O> = fn(O, Vec<Input<B>>) -> Vec<FloatTensor<B>>;
 /// Kernels of backend `B`.
 pub(crate) struct Kernels<B: Backend> {
     pub(crate) norm: Kernel<B, Norm>,
+    pub(crate) placed_norm: Kernel<B, PlacedNorm>,
     pub(crate) rotary: Kernel<B, Rotary>,
     pub(crate) rotary_append: Kernel<B, RotaryAppend>,
     pub(crate) swiglu: Kernel<B, SwiGlu>,
     pub(crate) gemv: Kernel<B, Gemv>,
+    pub(crate) short_columns: Kernel<B, ShortColumns>,
     pub(crate) few_queries: Kernel<B, FewQueries>,
     pub(crate) many_queries: Kernel<B, ManyQueries>,
     pub(crate) position_products: Kernel<B, PositionProducts>,
+    pub(crate) few_keys: Kernel<B, FewKeys>,
 }
 
 impl<B: Backend> Clone for Kernels<B> {
@@ -60,13 +66,16 @@ impl GpuBackendVisitor for Adding {
         fn add<B: KernelBackend>(forms: &mut Forms) {
             forms.insert::<B, Kernels<B>>(Kernels {
                 norm: B::run,
+                placed_norm: B::run,
                 rotary: B::run,
                 rotary_append: B::run,
                 swiglu: B::run,
                 gemv: B::run,
+                short_columns: B::run,
                 few_queries: B::run,
                 many_queries: B::run,
                 position_products: B::run,
+                few_keys: B::run,
             });
         }
         add::<CubeBackend<R, F, i32, BT>>(&mut self.0);

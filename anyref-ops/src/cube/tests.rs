@@ -1,5 +1,9 @@
 //! Fused operations compared with their definitions in f64.
 
+mod placed_norms;
+mod short_products;
+mod views;
+
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Tensor, TensorData};
 
@@ -395,6 +399,26 @@ macro_rules! backend {
             #[test]
             fn products_of_fused_rows_are_their_definition() {
                 super::products_of_fused_rows_are_their_definition::<B>();
+            }
+
+            #[test]
+            fn placed_norms_are_their_definition() {
+                super::placed_norms::placed_norms_are_their_definition::<B>();
+            }
+
+            #[test]
+            fn products_of_short_columns_are_their_definition() {
+                super::short_products::products_of_short_columns_are_their_definition::<B>();
+            }
+
+            #[test]
+            fn clipped_products_are_their_definition() {
+                super::short_products::clipped_products_are_their_definition::<B>();
+            }
+
+            #[test]
+            fn attention_of_views_is_its_definition() {
+                super::views::attention_of_views_is_its_definition::<B>();
             }
 
             #[test]

@@ -57,4 +57,19 @@ impl<B: Backend> LayerNorm<B> {
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
         crate::add_layer_norm([x, added], gamma, beta, self.epsilon)
     }
+
+    /// Computes the norm of `x`, or of `x + added`, and its sum with `places`.
+    ///
+    /// # Shapes
+    /// - x, added, places: `[batch or 1, length, d_model]`
+    /// - outputs: `[batch, length, d_model]`
+    pub fn forward_placed(
+        &self,
+        x: Tensor<B, 3>,
+        added: Option<Tensor<B, 3>>,
+        places: Tensor<B, 3>,
+    ) -> [Tensor<B, 3>; 2] {
+        let parameters = [self.gamma.val(), self.beta.val()];
+        crate::placed_layer_norm(x, added, places, parameters, self.epsilon)
+    }
 }

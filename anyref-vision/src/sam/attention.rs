@@ -76,7 +76,8 @@ impl<B: Backend> SamVisionAttention<B> {
         self.qkv.forward_parts(x).map(|part| split(part, heads))
     }
 
-    /// Products of the unscaled queries with the position tables, whose length is fitted to the grid.
+    /// Products of the unscaled queries with the position tables, whose length is fitted to the
+    /// grid.
     fn positions(
         &self,
         query: Tensor<B, 4>,

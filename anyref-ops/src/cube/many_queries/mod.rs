@@ -6,21 +6,23 @@
 //! multiplied and added in f32, without tensor cores.
 //!
 //! For `t` queries, `s` keys and heads of `d`, a head takes `4 · t · s · d` floating-point
-//! operations. It reads `t · d + 2 · s · d · t / 32` numbers, the second part by way of the device's
-//! cache, and writes `t · d`; with scores in memory it would read and write `2 · t · s` more, each.
+//! operations. It reads `t · d + 2 · s · d · t / 32` numbers, the second part by way of the
+//! device's cache, and writes `t · d`; with scores in memory it would read and write `2 · t · s`
+//! more, each.
 
 mod kernel;
 mod positions;
 mod tile;
 
-use burn::tensor::Shape;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use cubecl::prelude::*;
 
 use self::kernel::{Changes, attend};
 use self::tile::{Tile, VECTOR};
-use super::launching::{address_type, buffer, cube_count, type_of, vector_size};
+use super::launching::{
+    address_type, along_last, cube_count, token_rows, type_of, view_vector_size,
+};
 use super::operation::{KernelOperation, TensorType, exactly};
 
 pub(crate) use positions::PositionProducts;
@@ -65,14 +67,6 @@ impl ManyQueries {
     }
 }
 
-/// The tensor, or a copy of it in which components lie beside one another.
-fn in_rows<R: CubeRuntime>(tensor: CubeTensor<R>) -> CubeTensor<R> {
-    match tensor.meta.strides().last() {
-        Some(1) => tensor,
-        _ => into_contiguous(tensor),
-    }
-}
-
 /// Bytes of shared memory that a cube may have.
 fn shared_memory<R: CubeRuntime>(tensor: &CubeTensor<R>) -> usize {
     tensor.client.properties().hardware.max_shared_memory_size
@@ -96,7 +90,7 @@ impl KernelOperation for ManyQueries {
         let [output] = exactly(self.output_types(&types));
         let mut inputs = inputs.into_iter();
         let mut next = || inputs.next().expect("as many tensors as there should be");
-        let [query, key, value] = [next(), next(), next()].map(in_rows);
+        let [query, key, value] = [next(), next(), next()].map(along_last);
         // What is missing is not read.
         let mask = match self.masked {
             true => into_contiguous(next()),
@@ -107,10 +101,8 @@ impl KernelOperation for ManyQueries {
             false => [query.clone(), query.clone()],
         };
         let [batch, heads, queries, value_width] = output.dims();
-        let by_query = Shape::new([batch, queries, heads, value_width]);
-        let mut output = buffer(&query, by_query, output.dtype);
-        output.meta.swap(1, 2);
-        let size = vector_size(&[&query, &key, &value], VECTOR);
+        let output = token_rows(&query, [batch, heads, queries, value_width]);
+        let size = view_vector_size(&[&query, &key, &value], VECTOR);
         let widths = [types[0].dims::<4>()[3], value_width];
         let tile = Tile::new(widths, size, shared_memory(&query));
         let client = query.client.clone();

@@ -3,18 +3,20 @@
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use cubecl::prelude::*;
 
+use super::shared_memory;
 use super::tile::{EACH, KEYS, LANES, MINE, Tile, VECTOR, add_products, load};
-use super::{in_rows, shared_memory};
-use crate::cube::launching::{address_type, buffer, cube_count, type_of, vector_size};
+use crate::cube::launching::{
+    address_type, along_last, buffer, cube_count, type_of, view_vector_size,
+};
 use crate::cube::operation::{KernelOperation, TensorType, exactly};
 
 /// Decomposed relative positions of queries on a grid to keys on the same grid.
 ///
-/// Inputs are queries, `[batch, heads, height · width, d]`, in any order, and tables for rows, `[2 ·
-/// height - 1, d]`, and columns, `[2 · width - 1, d]`, of one type, which is that of the outputs,
-/// `[batch, heads, height · width, height]` and `[batch, heads, height · width, width]`. Sums are
-/// f32. All queries meet all vectors of the tables, about twice those that they need: 4 · (2 ·
-/// height + 2 · width) · d floating-point operations a query, without a copy of the queries.
+/// Inputs are queries, `[batch, heads, height · width, d]`, in any order, and tables for rows,
+/// `[2 · height - 1, d]`, and columns, `[2 · width - 1, d]`, of one type, which is that of the
+/// outputs, `[batch, heads, height · width, height]` and `[batch, heads, height · width, width]`.
+/// Sums are f32. All queries meet all vectors of the tables, about twice those that they need:
+/// `4 · (height + width) · d` floating-point operations a query, without a copy of the queries.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PositionProducts {
     pub(crate) height: usize,
@@ -35,11 +37,11 @@ impl KernelOperation for PositionProducts {
     fn launch<R: CubeRuntime>(self, inputs: Vec<CubeTensor<R>>) -> Vec<CubeTensor<R>> {
         let types: Vec<_> = inputs.iter().map(type_of).collect();
         let [by_row, by_column] = exactly(self.output_types(&types));
-        let [query, rows, columns] = exactly::<_, 3>(inputs).map(in_rows);
+        let [query, rows, columns] = exactly::<_, 3>(inputs).map(along_last);
         let [batch, heads, queries, width] = types[0].dims();
         let by_row = buffer(&query, by_row.shape, by_row.dtype);
         let by_column = buffer(&query, by_column.shape, by_column.dtype);
-        let size = vector_size(&[&query, &rows, &columns], VECTOR);
+        let size = view_vector_size(&[&query, &rows, &columns], VECTOR);
         let tile = Tile::new([width, size], size, shared_memory(&query));
         let client = query.client.clone();
         let dtype = query.dtype.into();

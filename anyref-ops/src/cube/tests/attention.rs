@@ -9,18 +9,18 @@ use crate::cube::calls::{KernelAttention, attend, position_products};
 
 /// Sizes of an attention.
 #[derive(Debug, Clone, Copy)]
-struct Sizes {
-    batch: usize,
-    heads: usize,
-    kv_heads: usize,
-    queries: usize,
-    keys: usize,
-    width: usize,
-    value_width: usize,
+pub(super) struct Sizes {
+    pub(super) batch: usize,
+    pub(super) heads: usize,
+    pub(super) kv_heads: usize,
+    pub(super) queries: usize,
+    pub(super) keys: usize,
+    pub(super) width: usize,
+    pub(super) value_width: usize,
 }
 
 /// Attention of f64, with the mask of a query and a key of a head of a row.
-fn attended(
+pub(super) fn attended(
     sizes: Sizes,
     [query, key, value]: [&[f64]; 3],
     is_masked: impl Fn([usize; 4]) -> bool,

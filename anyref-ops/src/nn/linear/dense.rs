@@ -15,6 +15,20 @@ fn shaped<B: Backend, const D: usize>(output: Tensor<B, 2>, mut shape: [usize; D
     output.reshape(shape)
 }
 
+/// Computes `relu(x · weight + bias)` in one launch; `None` where that cannot be.
+///
+/// # Shapes
+/// - x: `[.., d_input]`
+/// - output: `[.., d_output]`
+pub(super) fn clipped<B: Backend, const D: usize>(
+    product: DenseProduct<B>,
+    x: &Tensor<B, D>,
+) -> Option<Tensor<B, D>> {
+    let shape = x.dims();
+    let output = cube::clipped_product(&x.clone().reshape(flat(shape)), product)?;
+    Some(shaped(output, shape))
+}
+
 /// Computes the outputs of three layers in one launch; `None` where that cannot be.
 ///
 /// # Shapes

@@ -14,7 +14,7 @@ use core::ops::Range;
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{Tensor, activation, backend::Backend};
 
 #[cfg(feature = "flex")]
 pub use blocks::BlockWeight;
@@ -72,6 +72,22 @@ impl<B: Backend> Linear<B> {
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
         self.weight
             .product(x, self.bias.as_ref().map(|bias| bias.val()))
+    }
+
+    /// Computes `relu(y)`. On GPUs without gradients a few rows of `x` and a dense weight take one
+    /// launch.
+    ///
+    /// # Shapes
+    /// - x: `[.., d_input]`
+    /// - output: `[.., d_output]`
+    pub fn forward_relu<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        #[cfg(feature = "cube")]
+        if let Some(product) = self.dense_product()
+            && let Some(output) = dense::clipped(product, &x)
+        {
+            return output;
+        }
+        activation::relu(self.forward(x))
     }
 
     /// Computes the outputs of several layers for one input. Weights in blocks on the processor are
@@ -145,8 +161,8 @@ impl<B: Backend> Linear<B> {
         Ok(outputs.try_into().expect("an output a layer"))
     }
 
-    /// Computes the outputs in `N` parts of equal width. On GPUs without gradients a dense weight is
-    /// multiplied at once and the parts are views of the product, where a device takes such views
+    /// Computes the outputs in `N` parts of equal width. On GPUs without gradients a dense weight
+    /// is multiplied at once and the parts are views of the product, where a device takes such views
     /// without a copy. Otherwise the weight is cut rather than the product: there are usually far
     /// more rows than inputs, and the gradient of a slice has the size of the whole tensor.
     ///
