@@ -241,7 +241,13 @@ mod processor {
     }
 }
 
-#[cfg(feature = "cube")]
+#[cfg(any(
+    feature = "wgpu",
+    feature = "vulkan",
+    feature = "metal",
+    feature = "webgpu",
+    feature = "cuda"
+))]
 mod gpu {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Instant;

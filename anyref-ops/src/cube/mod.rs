@@ -38,7 +38,7 @@ mod rotary;
 mod rotary_append;
 mod short_columns;
 mod swiglu;
-#[cfg(test)]
+#[cfg(all(test, any(feature = "wgpu", feature = "vulkan", feature = "cuda")))]
 mod tests;
 
 pub(crate) use blocks::{BlockForms, block_forms};

@@ -9,7 +9,7 @@ mod kernel;
 mod operation;
 mod product;
 mod registry;
-#[cfg(test)]
+#[cfg(all(test, any(feature = "wgpu", feature = "vulkan", feature = "cuda")))]
 mod tests;
 mod tracked;
 
