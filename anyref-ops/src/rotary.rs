@@ -93,7 +93,8 @@ pub fn rotary_into_cache<B: Backend>(
                 projected: [query, key, value],
                 cached: [keys, values],
             };
-            match cube::rotate_and_append(appending, [&angles.cos, &angles.sin], first) {
+            let append = cube::RotaryAppend::new(first);
+            match cube::rotate_and_append(appending, [&angles.cos, &angles.sin], append) {
                 Ok([query, keys, values]) => {
                     return (query, [keys, values].map(CachedRows::Float));
                 }

@@ -48,3 +48,4 @@ pub(crate) use calls::{
     short_columns, swiglu, three_products,
 };
 pub use gpu_backends::{GpuBackendVisitor, visit_gpu_backends};
+pub(crate) use rotary_append::RotaryAppend;

@@ -11,6 +11,9 @@ use super::rotary::write_pair;
 
 /// Units of a cube.
 const UNITS: u32 = 128;
+/// Bindings of [`append_each`]: its tensors, and one for their sizes. Some devices of browsers have
+/// fewer.
+const BINDINGS: u32 = 9;
 
 /// Rotation as in [`Rotary`](super::rotary::Rotary), with the rotated keys and the values written
 /// to a cache.
@@ -19,11 +22,23 @@ const UNITS: u32 = 128;
 /// length, head_dim]`, cosines and sines, `[batch or 1, 1, length, head_dim / 2]`, all of one type,
 /// and cached keys and values, `[batch, kv_heads, capacity, head_dim]`, of a type of their own.
 /// Outputs are the rotated queries, contiguous, and both caches, in place where nothing else holds
-/// them.
+/// them. Devices that bind few tensors at once take three launches.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RotaryAppend {
     /// Position in the cache of the first of the keys.
     pub(crate) first: usize,
+    /// Limit of the bindings of a launch, besides the device's own.
+    pub(crate) bindings: u32,
+}
+
+impl RotaryAppend {
+    /// Writes from position `first` on, within the device's limit.
+    pub(crate) fn new(first: usize) -> Self {
+        Self {
+            first,
+            bindings: u32::MAX,
+        }
+    }
 }
 
 /// The tensor, or a copy of it where it must not be written.
@@ -51,31 +66,77 @@ impl KernelOperation for RotaryAppend {
         let pairs = |x: &CubeTensor<R>| x.meta.shape().num_elements() / 2;
         let (query_units, key_units) = (pairs(&query), pairs(&key));
         let new_query = buffer(&query, type_of(&query).shape, query.dtype);
-        let units = query_units + 2 * key_units;
-        if units == 0 {
+        if query_units + key_units == 0 {
             return vec![new_query, keys, values];
         }
         let (client, dim) = (query.client.clone(), CubeDim::new_1d(UNITS));
+        let count = |units| calculate_cube_count_elemwise(&client, units, dim);
+        let address = address_type(&[&query, &key, &value, &cos, &keys, &values]);
         let dtypes = [query.dtype.into(), keys.dtype.into()];
-        append_each::launch(
-            &client,
-            calculate_cube_count_elemwise(&client, units, dim),
-            dim,
-            address_type(&[&query, &key, &value, &cos, &keys, &values]),
-            query.into_tensor_arg(),
-            key.into_tensor_arg(),
-            value.into_tensor_arg(),
-            cos.into_tensor_arg(),
-            sin.into_tensor_arg(),
-            new_query.clone().into_tensor_arg(),
-            keys.clone().into_tensor_arg(),
-            values.clone().into_tensor_arg(),
-            self.first,
-            query_units,
-            key_units,
-            dtypes,
-        );
+        let written = [&new_query, &keys, &values].map(|x| x.clone());
+        let bindings = client.properties().hardware.max_bindings.min(self.bindings);
+        if bindings >= BINDINGS {
+            let [new_query, keys, values] = written.map(CubeTensor::into_tensor_arg);
+            append_each::launch(
+                &client,
+                count(query_units + 2 * key_units),
+                dim,
+                address,
+                query.into_tensor_arg(),
+                key.into_tensor_arg(),
+                value.into_tensor_arg(),
+                cos.into_tensor_arg(),
+                sin.into_tensor_arg(),
+                new_query,
+                keys,
+                values,
+                self.first,
+                query_units,
+                key_units,
+                dtypes,
+            );
+        } else {
+            let [queried, key_type] = dtypes;
+            let parts = [
+                (query, query_units, 0, true, queried),
+                (key, key_units, self.first, true, key_type),
+                (value, key_units, self.first, false, key_type),
+            ];
+            for ((x, units, first, rotated, to), written) in parts.into_iter().zip(written) {
+                append_one::launch(
+                    &client,
+                    count(units),
+                    dim,
+                    address,
+                    x.into_tensor_arg(),
+                    cos.clone().into_tensor_arg(),
+                    sin.clone().into_tensor_arg(),
+                    written.into_tensor_arg(),
+                    first,
+                    units,
+                    rotated,
+                    [queried, to],
+                );
+            }
+        }
         vec![new_query, keys, values]
+    }
+}
+
+/// Writes a tensor, rotated or as it is, from a position on, one unit a pair of components.
+#[cube(launch, address_type = "dynamic")]
+fn append_one<F: Float, K: Float>(
+    x: &Tensor<F>,
+    cos: &Tensor<F>,
+    sin: &Tensor<F>,
+    output: &mut Tensor<K>,
+    first: usize,
+    units: usize,
+    #[comptime] rotated: bool,
+    #[define(F, K)] _dtypes: [StorageType; 2],
+) {
+    if ABSOLUTE_POS < units {
+        write_pair::<F, K>(x, cos, sin, output, first, ABSOLUTE_POS, rotated);
     }
 }
 

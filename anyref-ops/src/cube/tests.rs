@@ -11,6 +11,7 @@ use super::calls::{
     Appending, DenseProduct, NormParameters, add_norm, gated_product, norm, one_product, rotate,
     rotate_and_append, swiglu, three_products,
 };
+use super::rotary_append::RotaryAppend;
 use crate::blocks::random::random_bytes;
 
 mod attention;
@@ -207,14 +208,18 @@ fn rotations_are_appended<B: Backend>() {
             let before = [6, 7].map(|seed| numbers_of(cache, seed));
             let expected_keys = expected(&before[0], numbers(expected_key));
             let expected_values = expected(&before[1], numbers(value.clone()));
-            for held in [true, false] {
+            for (held, bindings) in [(true, u32::MAX), (false, u32::MAX), (true, 5), (false, 5)] {
                 let cached = [0, 1].map(|i| tensor::<B, 4>(&before[i], cache, cache_type));
                 let holder = held.then(|| cached.clone());
                 let appending = Appending {
                     projected: [query.clone(), key.clone(), value.clone()],
                     cached,
                 };
-                let appended = rotate_and_append(appending, [&cos, &sin], first);
+                let append = RotaryAppend {
+                    bindings,
+                    ..RotaryAppend::new(first)
+                };
+                let appended = rotate_and_append(appending, [&cos, &sin], append);
                 let [query, keys, values] = appended.expect("a kernel");
                 assert_near(&case, query, &numbers(expected_query.clone()), 0.0);
                 assert_near(&case, keys, &expected_keys, allowed(cache_type));

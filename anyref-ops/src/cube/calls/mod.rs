@@ -156,8 +156,8 @@ pub(crate) struct Appending<B: Backend> {
     pub(crate) cached: [Tensor<B, 4>; 2],
 }
 
-/// Rotates queries and keys, and writes keys and values to the cache from position `first` on.
-/// Gives the arguments back without kernels and for tensors that they do not take.
+/// Rotates queries and keys, and writes keys and values to the cache as `append` says. Gives the
+/// arguments back without kernels and for tensors that they do not take.
 ///
 /// # Shapes
 /// - cos and sin: `[batch or 1, 1, length, head_dim / 2]`
@@ -165,7 +165,7 @@ pub(crate) struct Appending<B: Backend> {
 pub(crate) fn rotate_and_append<B: Backend>(
     input: Appending<B>,
     [cos, sin]: [&Tensor<B, 4>; 2],
-    first: usize,
+    append: RotaryAppend,
 ) -> Result<[Tensor<B, 4>; 3], Appending<B>> {
     let Some(kernels) = kernels::<B>() else {
         return Err(input);
@@ -180,7 +180,7 @@ pub(crate) fn rotate_and_append<B: Backend>(
         && value.dims() == key.dims()
         && width.is_multiple_of(2)
         && [keys, values].iter().all(|x| x.dims() == cached)
-        && first + length <= keys.dims()[2];
+        && append.first + length <= keys.dims()[2];
     if !taken {
         return Err(input);
     }
@@ -191,7 +191,7 @@ pub(crate) fn rotate_and_append<B: Backend>(
         .chain(angles)
         .chain(input.cached);
     let inputs = inputs.map(Input::from).collect();
-    let outputs = (kernels.rotary_append)(RotaryAppend { first }, inputs);
+    let outputs = (kernels.rotary_append)(append, inputs);
     Ok(exactly::<_, 3>(outputs).map(floats::<B, 4>))
 }
 
