@@ -95,13 +95,12 @@ impl Sizes {
     }
 }
 
-/// Compares attention with its definition for masks of batches, heads and queries, causal or not,
-/// and types of keys, unlike that of the queries if `None`.
-fn attends_as_defined<B: Backend>(
-    sizes: Sizes,
-    dtype: DType,
-    cases: &[(Option<[usize; 3]>, bool, Option<DType>)],
-) {
+/// Batches, heads and queries of a mask; whether later keys are hidden; the type of the keys, that
+/// of the queries if `None`.
+type Case = (Option<[usize; 3]>, bool, Option<DType>);
+
+/// Compares attention with its definition.
+fn attends_as_defined<B: Backend>(sizes: Sizes, dtype: DType, cases: &[Case]) {
     let [query_shape, key_shape, value_shape] = sizes.shapes();
     let [query, key, value] = sizes.numbers();
     for &(mask, causal, key_type) in cases {
