@@ -1,6 +1,7 @@
 //! Kernels that parts of a model launch on a GPU, counted by CubeCL's log. Numbers do not depend on
 //! sizes, as long as the same kernels serve them: widths here are those for which products need no
-//! padding, as in published models.
+//! padding, as in published models. Where a product and what follows it are faster apart, autotuning
+//! leaves them apart, so ceilings have a sixth of room: counted were 32, 31, 30, 25, 88 and 104.
 
 use anyref_core::{AnyRefConfig, AnyRefModel};
 use anyref_llm::LlamaInput;
@@ -86,19 +87,19 @@ fn parts_launch_few_kernels() {
     let model: AnyRefModel<B> = with_stored_layout(config().init(&device));
 
     let pixels = normal([1, 3, 192, 192]);
-    excess.at_most(32, "CLIP, a picture", || {
+    excess.at_most(38, "CLIP, a picture", || {
         compute(model.picture_features(pixels.clone()).tokens);
     });
 
     let pixels = normal([1, 3, 256, 256]);
-    excess.at_most(31, "SAM, a picture", || {
+    excess.at_most(37, "SAM, a picture", || {
         compute(model.mask_branch().image_encoder.forward(pixels.clone()));
     });
 
     let layers = 2;
     let llama = &model.llm;
     let prompt = normal([1, 40, 256]);
-    excess.at_most(30, "LLaMA, a prompt of 40", || {
+    excess.at_most(36, "LLaMA, a prompt of 40", || {
         let mut cache = llama.new_cache();
         let input = LlamaInput::new(prompt.clone());
         compute(llama.forward(input, Some(&mut cache)).hidden);
@@ -107,7 +108,7 @@ fn parts_launch_few_kernels() {
     let mut cache = llama.new_cache();
     let input = LlamaInput::new(prompt.clone());
     compute(llama.forward(input, Some(&mut cache)).hidden);
-    excess.at_most(10 * layers + 5, "LLaMA, a token", || {
+    excess.at_most(11 * layers + 5, "LLaMA, a token", || {
         let ids = TensorData::new(vec![7i64], [1, 1]);
         let ids = Tensor::<B, 2, Int>::from_data(ids, &device);
         let input = LlamaInput::new(llama.embed(ids));
@@ -117,7 +118,7 @@ fn parts_launch_few_kernels() {
     });
 
     let embeddings = normal([1, 256, 32, 32]);
-    for (objects, most) in [(1, 88), (16, 104)] {
+    for (objects, most) in [(1, 104), (16, 122)] {
         let prompts = normal([objects, 256]);
         excess.at_most(most, &format!("mask decoder, {objects} objects"), || {
             let masks = model.decode_masks(embeddings.clone(), prompts.clone());
