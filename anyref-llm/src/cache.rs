@@ -73,9 +73,9 @@ impl<B: Backend> Rows<B> {
 }
 
 impl<B: Backend> LayerCache<B> {
-    /// Rotates queries and keys, and appends keys and values in the cache's type. Returns the rotated
-    /// queries, and the keys and values to attend to: all, and room after them where the model's
-    /// [mask](crate::attention::AttentionContext::mask) covers it.
+    /// Rotates queries and keys, and appends keys and values in the cache's type. Returns the
+    /// rotated queries, and the keys and values to attend to: all, and room after them where the
+    /// model's [mask](crate::attention::AttentionContext::mask) covers it.
     ///
     /// # Shapes
     /// - query: `[batch, heads, length, head_dim]`

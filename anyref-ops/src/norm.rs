@@ -54,8 +54,8 @@ pub fn add_layer_norm<B: Backend, const D: usize>(
     [sum.clone(), layer_norm(sum, gamma, beta, epsilon)]
 }
 
-/// [`layer_norm`] of `x`, or of `x + added`, and its sum with `places`; on GPUs without gradients in
-/// one launch, unless `added` is broadcast.
+/// [`layer_norm`] of `x`, or of `x + added`, and its sum with `places`; on GPUs without gradients
+/// in one launch, unless `added` is broadcast.
 ///
 /// # Shapes
 /// - x, added: `[batch or 1, length, d]`

@@ -1,7 +1,8 @@
 //! Kernels that parts of a model launch on a GPU, counted by CubeCL's log. Numbers do not depend on
 //! sizes, as long as the same kernels serve them: widths here are those for which products need no
-//! padding, as in published models. Where a product and what follows it are faster apart, autotuning
-//! leaves them apart, so ceilings have a sixth of room: counted were 32, 31, 30, 25, 88 and 104.
+//! padding, as in published models. Where a product and what follows it are faster apart,
+//! autotuning leaves them apart, so ceilings have a sixth of room: counted were 32, 31, 30, 25, 88
+//! and 104.
 
 use anyref_core::{AnyRefConfig, AnyRefModel};
 use anyref_llm::LlamaInput;

@@ -14,10 +14,11 @@ const VECTOR: usize = 8;
 
 /// Attention with online softmax in f32, a unit for each query of a head.
 ///
-/// Inputs are queries, `[batch, heads, queries, d]`, keys, `[batch, kv_heads, keys, d]`, and values,
-/// `[batch, kv_heads, keys, dv]`, of the type of the keys. They may be views, such as the heads of
-/// rows of tokens, or a batch of one expanded. The output is `[batch, heads, queries, dv]`, in the
-/// type of the queries, and in memory `[batch, queries, heads, dv]`, rows of tokens again.
+/// Inputs are queries, `[batch, heads, queries, d]`, keys, `[batch, kv_heads, keys, d]`, and
+/// values, `[batch, kv_heads, keys, dv]`, of the type of the keys. They may be views, such as the
+/// heads of rows of tokens, or a batch of one expanded. The output is `[batch, heads, queries,
+/// dv]`, in the type of the queries, and in memory `[batch, queries, heads, dv]`, rows of tokens
+/// again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FewKeys {
     /// Factor of the scores.

@@ -28,8 +28,8 @@ pub(super) fn buffer<R: CubeRuntime>(
     empty_device_contiguous_dtype(client, device, shape, dtype)
 }
 
-/// Allocates `[batch, heads, length, width]` as rows of tokens, which in memory are `[batch, length,
-/// heads, width]`; for one token both orders are the same.
+/// Allocates `[batch, heads, length, width]` as rows of tokens, which in memory are `[batch,
+/// length, heads, width]`; for one token both orders are the same.
 pub(super) fn token_rows<R: CubeRuntime>(
     like: &CubeTensor<R>,
     [batch, heads, length, width]: [usize; 4],

@@ -162,9 +162,9 @@ impl<B: Backend> Linear<B> {
     }
 
     /// Computes the outputs in `N` parts of equal width. On GPUs without gradients a dense weight
-    /// is multiplied at once and the parts are views of the product, where a device takes such views
-    /// without a copy. Otherwise the weight is cut rather than the product: there are usually far
-    /// more rows than inputs, and the gradient of a slice has the size of the whole tensor.
+    /// is multiplied at once and the parts are views of the product, where a device takes such
+    /// views without a copy. Otherwise the weight is cut rather than the product: there are usually
+    /// far more rows than inputs, and the gradient of a slice has the size of the whole tensor.
     ///
     /// # Shapes
     /// - x: `[rows, d_input]`
