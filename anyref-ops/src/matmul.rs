@@ -49,8 +49,9 @@ pub fn matmul_transposed<B: Backend, const D: usize>(
     }
 }
 
-/// Computes `x · columnsᵀ` of a few rows and many short columns: on GPUs without gradients in one
-/// launch for up to 8 rows and a length of up to 64, otherwise as [`matmul_transposed`].
+/// Computes `x · columnsᵀ` of a few rows and many short columns. GPUs without gradients take one
+/// launch for up to 8 rows and a length of up to 64; the CPU computes `columns · xᵀ` and transposes
+/// it.
 ///
 /// # Shapes
 /// - x: `[batch, n, d]`

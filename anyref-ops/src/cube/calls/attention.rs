@@ -86,9 +86,9 @@ pub(crate) fn attend<B: Backend>(input: KernelAttention<'_, B>) -> Option<Tensor
 /// the same grid; `None` without kernels and for other shapes.
 ///
 /// # Shapes
-/// - query: `[batch, heads, height · width, d]`
+/// - query: `[batch, heads, queries, d]`, with `height · width` queries
 /// - tables: `[2 · height - 1, d]` and `[2 · width - 1, d]`
-/// - outputs: `[batch, heads, height · width, height]` and `[batch, heads, height · width, width]`
+/// - outputs: `[batch, heads, queries, height]` and `[batch, heads, queries, width]`
 pub(crate) fn position_products<B: Backend>(
     query: &Tensor<B, 4>,
     tables: [&Tensor<B, 2>; 2],

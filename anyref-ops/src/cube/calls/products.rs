@@ -108,8 +108,8 @@ pub(crate) fn gated_product<B: Backend>(
     Some(output)
 }
 
-/// Computes `x · columnsᵀ` of a few rows and short columns in one launch; `None` without kernels,
-/// for other shapes, and if the types differ.
+/// Computes `x · columnsᵀ` of a few rows and short columns in one launch. Gives `None` without
+/// kernels, for other shapes, and if the types differ.
 ///
 /// # Shapes
 /// - x: `[batch, n, d]`

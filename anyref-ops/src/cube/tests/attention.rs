@@ -57,7 +57,9 @@ pub(super) fn attended(
 }
 
 impl Sizes {
-    fn of([batch, heads, kv_heads, queries, keys, width, value_width]: [usize; 7]) -> Self {
+    pub(super) fn of(
+        [batch, heads, kv_heads, queries, keys, width, value_width]: [usize; 7],
+    ) -> Self {
         Self {
             batch,
             heads,

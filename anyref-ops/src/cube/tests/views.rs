@@ -10,21 +10,12 @@ use crate::cube::calls::{KernelAttention, attend};
 /// Attention of a few queries to many keys and of many to a few, with heads as views of rows of
 /// tokens, shared heads, odd widths, and keys or queries of one row for all.
 pub(super) fn attention_of_views_is_its_definition<B: Backend>() {
-    let of = |heads, kv_heads, queries, keys, width, value_width| Sizes {
-        batch: 3,
-        heads,
-        kv_heads,
-        queries,
-        keys,
-        width,
-        value_width,
-    };
     for sizes in [
-        of(2, 1, 1, 70, 64, 64),
-        of(4, 2, 5, 130, 16, 24),
-        of(2, 2, 40, 6, 16, 8),
-        of(4, 2, 300, 32, 20, 7),
-        of(8, 8, 17, 1, 64, 64),
+        Sizes::of([3, 2, 1, 1, 70, 64, 64]),
+        Sizes::of([3, 4, 2, 5, 130, 16, 24]),
+        Sizes::of([3, 2, 2, 40, 6, 16, 8]),
+        Sizes::of([3, 4, 2, 300, 32, 20, 7]),
+        Sizes::of([3, 8, 8, 17, 1, 64, 64]),
     ] {
         each_type::<B>(|dtype| {
             for (one_query, one_key, key_type) in [
