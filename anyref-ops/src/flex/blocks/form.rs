@@ -19,6 +19,9 @@ pub(super) unsafe trait Form: Copy + 'static {
     /// Floats.
     type Floats: Copy;
 
+    /// Asks for the cache line of an address, which need not be valid.
+    #[inline(always)]
+    unsafe fn prefetch(_p: *const u8) {}
     /// Unaligned load.
     unsafe fn load(p: *const u8) -> Self::Bytes;
     /// Low four bits of each byte.

@@ -1,6 +1,7 @@
 //! Products of rows and weights in blocks. Rows are quantised to eight bits and multiplied as
 //! integers: sums within a block are exact, sums of blocks are f32.
 
+mod aligned;
 mod form;
 mod panel_product;
 mod panels;
@@ -29,6 +30,8 @@ pub(crate) use tracked::tracked_block_product;
 
 /// Bytes of weights of a task, which stay in a core's cache while they are used for all rows.
 const TASK: usize = 64 * 1024;
+/// Bytes of weights of a task with a single row, which reads each of them once.
+const TASK_OF_ONE_ROW: usize = 256 * 1024;
 
 /// Weight and bias of a product.
 pub(crate) struct BlockInput<'a, B: Backend> {
@@ -108,7 +111,11 @@ fn products(
         let output = &mut output.spare_capacity_mut()[..size(weight)];
         let output = Output::unwritten(output, weight.width);
         let panels = weight.width.div_ceil(OUTPUTS);
-        let together = (TASK / (weight.memory() / panels).max(1)).max(1);
+        let task = match size(weight) == weight.width {
+            true => TASK_OF_ONE_ROW,
+            false => TASK,
+        };
+        let together = (task / (weight.memory() / panels).max(1)).max(1);
         // Balances the parts, so that no thread idles while others have several.
         let together = together.min(panels.div_ceil(rayon::current_num_threads()));
         tasks.extend((0..panels).step_by(together).map(|first| Task {

@@ -8,6 +8,8 @@ use super::rows::{Factors, GROUP, Tile, Values};
 pub(super) const ROWS: usize = 8;
 /// Bytes of a line: one word for each output.
 const LINE: usize = 4 * OUTPUTS;
+/// Bytes of values between those that are multiplied and those that are asked for.
+const AHEAD: usize = 8192;
 
 /// Rows of one tile, from a group on.
 #[derive(Clone, Copy)]
@@ -109,6 +111,9 @@ unsafe fn some_rows<F: Form, T: Format, const R: usize>(
                     factors: factors.as_ptr().add(block * T::PANEL.factor_bytes()),
                     first,
                 };
+                if R == 1 && first == 0 {
+                    place.prefetch::<F, T>();
+                }
                 let inputs = inputs.group(block * (T::PANEL.inputs() / GROUP));
                 T::add::<F, R>(place, inputs, &mut sums);
             }
@@ -129,6 +134,22 @@ struct Place {
 }
 
 impl Place {
+    /// Asks for the block that follows after [`AHEAD`] bytes of values, in this panel or in those
+    /// behind it: a single row waits for memory, and the processor itself stops at pages of 4 KB.
+    #[inline(always)]
+    unsafe fn prefetch<F: Form, T: Format>(self) {
+        let blocks = AHEAD.div_ceil(T::PANEL.value_bytes());
+        let lines = |start: *const u8, bytes: usize| {
+            let start = start.wrapping_add(blocks * bytes);
+            for line in (0..bytes).step_by(LINE) {
+                // SAFETY: the caller's.
+                unsafe { F::prefetch(start.wrapping_add(line)) };
+            }
+        };
+        lines(self.values, T::PANEL.value_bytes());
+        lines(self.factors, T::PANEL.factor_bytes());
+    }
+
     /// Line of values.
     #[inline(always)]
     unsafe fn line<F: Form>(self, index: usize) -> F::Bytes {

@@ -3,6 +3,7 @@
 use burn::tensor::f16;
 use rayon::prelude::*;
 
+use super::aligned::Aligned;
 use crate::blocks::{
     BlockRows, BlockType, Blocks, PART, dequantize, pack_k_scales, unpack_k_scales,
 };
@@ -85,38 +86,6 @@ impl PanelType {
     }
 }
 
-/// Bytes of a cache line.
-const CACHE_LINE: usize = 64;
-
-/// Bytes that begin with a cache line.
-#[derive(Debug)]
-struct Aligned {
-    /// Bytes with room to begin later, as the system gives zeros: without writing them.
-    bytes: Vec<u8>,
-    start: usize,
-    length: usize,
-}
-
-impl Aligned {
-    fn zeros(length: usize) -> Self {
-        let bytes = vec![0u8; length + CACHE_LINE - 1];
-        let start = bytes.as_ptr().align_offset(CACHE_LINE);
-        Self {
-            bytes,
-            start,
-            length,
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[self.start..][..self.length]
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start..][..self.length]
-    }
-}
-
 /// Weight `[depth, width]` in panels of [`OUTPUTS`] outputs. A panel is a sequence of blocks of
 /// inputs; a block is a sequence of lines with a word of [`IN_WORD`] inputs for each output.
 /// Factors are stored separately.
@@ -163,8 +132,7 @@ impl Panels {
         if count == 0 {
             return Ok(packed);
         }
-        let pack = pack_function(block_type);
-        let (bytes, row) = (block_type.bytes(), blocks.row_bytes());
+        let row = blocks.row_bytes();
         // Every thread gets some, and heads of queries, whose rows are reordered, stay whole.
         let share = panels.div_ceil(rayon::current_num_threads());
         let together = (PART / (OUTPUTS * row)).min(share).max(8);
@@ -178,14 +146,12 @@ impl Panels {
                 let panels = all_values.chunks_mut(values);
                 let panels = panels.zip(all_factors.chunks_mut(factors));
                 for (rows, (values, factors)) in rows.zip(panels) {
-                    let values = values.chunks_exact_mut(panel_type.value_bytes());
-                    let factors = factors.chunks_exact_mut(panel_type.factor_bytes());
-                    for (index, (values, factors)) in values.zip(factors).enumerate() {
-                        for (output, row) in rows.chunks_exact(row).enumerate() {
-                            let block = &row[index * bytes..][..bytes];
-                            pack(block, output, values, factors);
-                        }
-                    }
+                    let rows = PanelRows {
+                        bytes: rows,
+                        row,
+                        block: block_type.bytes(),
+                    };
+                    pack(block_type, panel_type, rows, values, factors);
                 }
                 Ok::<(), R::Error>(())
             })?;
@@ -255,17 +221,57 @@ impl Panels {
     }
 }
 
-/// Writes a block of one output to its places in a panel.
-type Pack = fn(&[u8], usize, &mut [u8], &mut [u8]);
+/// Rows of blocks that become a panel.
+#[derive(Clone, Copy)]
+struct PanelRows<'a> {
+    /// At most [`OUTPUTS`] rows.
+    bytes: &'a [u8],
+    /// Bytes of a row.
+    row: usize,
+    /// Bytes of a block.
+    block: usize,
+}
 
-fn pack_function(block_type: BlockType) -> Pack {
+impl PanelRows<'_> {
+    /// Calls `pack` with each block, its output, and the places of its values and factors.
+    #[inline(always)]
+    fn each(
+        self,
+        panel: PanelType,
+        values: &mut [u8],
+        factors: &mut [u8],
+        pack: impl Fn(&[u8], usize, &mut [u8], &mut [u8]),
+    ) {
+        let values = values.chunks_exact_mut(panel.value_bytes());
+        let factors = factors.chunks_exact_mut(panel.factor_bytes());
+        for (index, (values, factors)) in values.zip(factors).enumerate() {
+            for (output, row) in self.bytes.chunks_exact(self.row).enumerate() {
+                pack(
+                    &row[index * self.block..][..self.block],
+                    output,
+                    values,
+                    factors,
+                );
+            }
+        }
+    }
+}
+
+/// Writes the blocks of a panel's outputs to their places.
+fn pack(
+    block_type: BlockType,
+    panel: PanelType,
+    rows: PanelRows<'_>,
+    values: &mut [u8],
+    factors: &mut [u8],
+) {
     match block_type {
-        BlockType::Q8_0 => |block, output, values, factors| {
+        BlockType::Q8_0 => rows.each(panel, values, factors, |block, output, values, factors| {
             put(factors, output, 2, &block[..2]);
             let unsigned: [u8; 32] = core::array::from_fn(|i| block[2 + i] ^ 0x80);
             put_words(values, output, &unsigned);
-        },
-        BlockType::Q5_0 => |block, output, values, factors| {
+        }),
+        BlockType::Q5_0 => rows.each(panel, values, factors, |block, output, values, factors| {
             put(factors, output, 2, &block[..2]);
             let high = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
             let unsigned: [u8; 32] = core::array::from_fn(|i| {
@@ -273,17 +279,17 @@ fn pack_function(block_type: BlockType) -> Pack {
                 128 - 16 + (low | ((high >> i & 1) << 4) as u8)
             });
             put_words(values, output, &unsigned);
-        },
-        BlockType::Q4_0 => |block, output, values, factors| {
+        }),
+        BlockType::Q4_0 => rows.each(panel, values, factors, |block, output, values, factors| {
             put(factors, output, 2, &block[..2]);
             put_words(values, output, &block[2..]);
-        },
-        BlockType::Q4_1 => |block, output, values, factors| {
+        }),
+        BlockType::Q4_1 => rows.each(panel, values, factors, |block, output, values, factors| {
             put(factors, output, 2, &block[..2]);
             put(&mut factors[2 * OUTPUTS..], output, 2, &block[2..4]);
             put_words(values, output, &block[4..]);
-        },
-        BlockType::Q4K => |block, output, values, factors| {
+        }),
+        BlockType::Q4K => rows.each(panel, values, factors, |block, output, values, factors| {
             put(factors, output, 2, &block[..2]);
             put(&mut factors[2 * OUTPUTS..], output, 2, &block[2..4]);
             let [scales, minima] = unpack_k_scales(block[4..16].try_into().expect("twelve"));
@@ -292,8 +298,8 @@ fn pack_function(block_type: BlockType) -> Pack {
                 factors[(12 + i) * OUTPUTS + output] = minimum;
             }
             put_words(values, output, &block[16..]);
-        },
-        _ => |block, output, values, factors| {
+        }),
+        _ => rows.each(panel, values, factors, |block, output, values, factors| {
             put(factors, output, 2, &block[208..]);
             for (i, &scale) in block[192..208].iter().enumerate() {
                 factors[(2 + i) * OUTPUTS + output] = scale;
@@ -308,11 +314,11 @@ fn pack_function(block_type: BlockType) -> Pack {
                     &block[128 + 32 * half..][..32],
                 );
             }
-        },
+        }),
     }
 }
 
-/// Reads the block of one output from a panel; inverse of [`pack_function`].
+/// Reads the block of one output from a panel; inverse of [`pack`].
 fn unpack(panel: PanelType, values: &[u8], factors: &[u8], output: usize, block: &mut [u8]) {
     let (two, second) = (2 * output, 2 * OUTPUTS + 2 * output);
     match panel {
@@ -363,17 +369,19 @@ fn put(all: &mut [u8], output: usize, size: usize, part: &[u8]) {
 
 /// Writes words of one output, one to each line.
 fn put_words(lines: &mut [u8], output: usize, bytes: &[u8]) {
-    let lines = lines.chunks_exact_mut(LINE);
-    for (line, word) in lines.zip(bytes.chunks_exact(IN_WORD)) {
-        put(line, output, IN_WORD, word);
+    let at = output % OUTPUTS * IN_WORD;
+    let lines = lines.as_chunks_mut::<LINE>().0.iter_mut();
+    for (line, word) in lines.zip(bytes.as_chunks::<IN_WORD>().0) {
+        line[at..][..IN_WORD].copy_from_slice(word);
     }
 }
 
 /// Reads words of one output, one of each line.
 fn get_words(lines: &[u8], output: usize, bytes: &mut [u8]) {
-    let words = bytes.chunks_exact_mut(IN_WORD);
-    for (line, word) in lines.chunks_exact(LINE).zip(words) {
-        word.copy_from_slice(&line[output * IN_WORD..][..IN_WORD]);
+    let at = output % OUTPUTS * IN_WORD;
+    let words = bytes.as_chunks_mut::<IN_WORD>().0.iter_mut();
+    for (line, word) in lines.as_chunks::<LINE>().0.iter().zip(words) {
+        word.copy_from_slice(&line[at..][..IN_WORD]);
     }
 }
 

@@ -82,6 +82,10 @@ macro_rules! form_256 {
             type Floats = __m256;
 
             #[inline(always)]
+            unsafe fn prefetch(p: *const u8) {
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+            }
+            #[inline(always)]
             unsafe fn load(p: *const u8) -> __m256i {
                 unsafe { _mm256_loadu_si256(p.cast()) }
             }
@@ -227,6 +231,10 @@ macro_rules! form_512 {
             type Ints = __m512i;
             type Floats = __m512;
 
+            #[inline(always)]
+            unsafe fn prefetch(p: *const u8) {
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+            }
             #[inline(always)]
             unsafe fn load(p: *const u8) -> __m512i {
                 unsafe { _mm512_loadu_si512(p.cast()) }
