@@ -3,7 +3,7 @@
 //! The tokens of all tiles are the rows of one matrix, as in [`clip`](crate::clip).
 
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use anyref_ops::{AttentionInput, attention, gelu};
+use anyref_ops::{AttentionInput, add, attention, gelu};
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -119,7 +119,7 @@ impl<B: Backend> InternVisionEncoderLayer<B> {
         let scaled = attended * self.ls1.val().unsqueeze();
         let [x, normed] = self.norm2.forward_sum(x, scaled);
         let expanded = self.mlp.forward(normed);
-        x + expanded * self.ls2.val().unsqueeze()
+        add(expanded * self.ls2.val().unsqueeze(), x)
     }
 }
 

@@ -1,12 +1,11 @@
 //! Multi-head attention with optional pooling of its queries.
 
 use anyref_ops::nn::{Linear, LinearConfig};
-use anyref_ops::{AttentionInput, attention};
+use anyref_ops::{AttentionInput, attention, max_pool_2x2};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::config::BlockSizes;
-use super::pool::max_pool;
 
 /// Multi-head self-attention over a grid (SAM 2 `MultiScaleAttention`).
 #[derive(Module, Debug)]
@@ -50,7 +49,7 @@ impl<B: Backend> MultiScaleAttention<B> {
         let (query, [height, width]) = match self.pools {
             false => (query, [height, width]),
             true => {
-                let pooled = max_pool(query.reshape([batch, height, width, dim_out]));
+                let pooled = max_pool_2x2(query.reshape([batch, height, width, dim_out]));
                 let [_, height, width, _] = pooled.dims();
                 let rows = batch * height * width;
                 (pooled.reshape([rows, dim_out]), [height, width])

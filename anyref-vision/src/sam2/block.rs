@@ -1,13 +1,12 @@
 //! Block of Hiera.
 
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use anyref_ops::{Windows, gelu};
+use anyref_ops::{Windows, add, gelu, max_pool_2x2};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::attention::MultiScaleAttention;
 use super::config::{BlockSizes, HieraConfig};
-use super::pool::max_pool;
 
 /// Feed-forward layer (SAM 2 `MLP`).
 #[derive(Module, Debug)]
@@ -94,13 +93,13 @@ impl<B: Backend> MultiScaleBlock<B> {
         let [batch, height, width, dim] = mixed.dims();
         let rows = |x: Tensor<B, 4>| x.reshape([batch * height * width, dim]);
         let [x, normed] = self.layer_norm2.forward_sum(rows(residual), rows(mixed));
-        let x = x + self.mlp.forward(normed);
+        let x = add(self.mlp.forward(normed), x);
         x.reshape([batch, height, width, dim])
     }
 
     fn pooled(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         match self.pools {
-            true => max_pool(x),
+            true => max_pool_2x2(x),
             false => x,
         }
     }

@@ -7,7 +7,6 @@ mod config;
 mod hiera;
 mod image_encoder;
 mod neck;
-mod pool;
 mod position;
 
 pub use attention::MultiScaleAttention;

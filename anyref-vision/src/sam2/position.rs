@@ -19,7 +19,7 @@ pub(super) fn windowed<B: Backend>(
     [height, width]: [usize; 2],
 ) -> Tensor<B, 4> {
     let [_, channels, rows, columns] = background.dims();
-    let [_, _, side, across] = window.dims();
+    let [_, _, side, _] = window.dims();
     let (device, dtype) = (background.device(), background.dtype());
     let axis = |from: usize, to: usize| {
         let matrix = TensorData::new(stretching(from, to), [to, from]);
@@ -39,7 +39,8 @@ pub(super) fn windowed<B: Backend>(
     let table = ops::permute(table.reshape([width, height, channels]), [1, 0, 2]);
     let table = table.reshape([1, height, width, channels]).cast(dtype);
     let window = ops::permute(window, [0, 2, 3, 1]);
-    table + window.repeat(&[1, height / side, width / across, 1])
+    let windows = ops::Windows::new([height, width], side);
+    windows.merge(ops::add_shared(windows.partition(table), window))
 }
 
 /// Matrix `[to, from]` in row-major order of bicubic interpolation without aligned corners, with
