@@ -3,8 +3,8 @@
     peer_encoders.py PART PROGRAM FORM THREADS FOLDER
 
 PART is clip, sam-b, sam-h, prompt-mask, prompt-masks (64 of them) or imagebind; PROGRAM and FORM are
-torch (f32 or bf16), onnxruntime (f32 or int8, rounded dynamically) or openvino (f32 or bf16). ONNX
-files are exported into FOLDER when they are missing.
+torch (f32 or bf16), onnxruntime (f32 or int8, rounded dynamically) or openvino (f32, bf16 or int8,
+calibrated by nncf on the measured input). ONNX files are exported into FOLDER when they are missing.
 
 Prints a description as JSON on one line, then answers every line by the seconds of one run.
 """
@@ -159,11 +159,24 @@ def onnxruntime_side():
 def openvino_side():
     import openvino as ov
 
-    core = ov.Core()
+    core, path = ov.Core(), exported()
+    if form == "int8":
+        path = folder / f"{part}.int8.xml"
+        if not path.exists():
+            with contextlib.redirect_stdout(sys.stderr):
+                import nncf
+
+                sample = nncf.Dataset([inputs(known()["shapes"])])
+                kind = nncf.ModelType.TRANSFORMER
+                rounded = nncf.quantize(core.read_model(str(exported())), sample, subset_size=1, model_type=kind)
+            ov.save_model(rounded, str(path), compress_to_fp16=False)
     settings = dict(
-        INFERENCE_PRECISION_HINT=form, INFERENCE_NUM_THREADS=str(threads), PERFORMANCE_HINT="LATENCY", NUM_STREAMS="1"
+        INFERENCE_PRECISION_HINT="bf16" if form == "bf16" else "f32",
+        INFERENCE_NUM_THREADS=str(threads),
+        PERFORMANCE_HINT="LATENCY",
+        NUM_STREAMS="1",
     )
-    compiled = core.compile_model(core.read_model(str(exported())), "CPU", settings)
+    compiled = core.compile_model(core.read_model(str(path)), "CPU", settings)
     request = compiled.create_infer_request()
     given = inputs(known()["shapes"])
     return f"openvino {ov.__version__}", lambda: request.infer(given)

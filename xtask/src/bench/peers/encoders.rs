@@ -25,6 +25,7 @@ const FORMS: [&[(&str, &str)]; 2] = [
         ("torch", "bf16"),
         ("onnxruntime", "int8"),
         ("openvino", "bf16"),
+        ("openvino", "int8"),
     ],
 ];
 /// Our forms beside them.
