@@ -21,14 +21,14 @@ mod units;
 
 use std::process::ExitCode;
 
+use anyref_core::allocator::{MiMalloc, keep_freed_memory};
 use clap::Parser;
 
-/// Tensors are allocated and freed by the megabyte, at the cost of a page fault each time with the
-/// system's allocator.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
+    keep_freed_memory();
     let args::Arguments { common, command } = args::Arguments::parse();
     #[cfg(feature = "serve")]
     match command {

@@ -34,6 +34,8 @@
 
 #![recursion_limit = "256"]
 
+#[cfg(feature = "mimalloc")]
+pub mod allocator;
 mod answer;
 mod answering;
 mod anyref;

@@ -11,6 +11,7 @@
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
+use anyref_core::allocator::{MiMalloc, keep_freed_memory};
 use anyref_llm::{GgufModel, LlamaInput};
 use anyref_ops::CacheType;
 use burn::tensor::{Int, Tensor, TensorData};
@@ -18,7 +19,12 @@ use burn::tensor::{Int, Tensor, TensorData};
 type Backend = burn::backend::Flex;
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
+/// Allocator of the program `anyref`.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 fn main() -> Result<()> {
+    keep_freed_memory();
     let path = std::env::args().nth(1).ok_or("usage: gguf_bench MODEL")?;
     let cache = std::env::args().nth(2).unwrap_or("f32".into());
     let start = Instant::now();

@@ -16,6 +16,7 @@ use std::io::BufRead;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use anyref_core::allocator::{MiMalloc, keep_freed_memory};
 use anyref_core::quantization::{BlockType, written_block_type};
 use anyref_core::{
     AnyRefConfig, AnyRefModel, BackendName, EncoderBlocks, OnDevice, SamConfig, as_loaded,
@@ -30,7 +31,7 @@ use burn::tensor::{DType, Distribution, Int, Tensor};
 
 /// Allocator of the program `anyref`.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Failure = Box<dyn Error>;
 
@@ -42,6 +43,7 @@ const PROMPTS: usize = 64;
 const ANSWER: usize = 32;
 
 fn main() -> Result<(), Failure> {
+    keep_freed_memory();
     DeviceWatch::start().run(run)?
 }
 

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
+use anyref_core::allocator::{MiMalloc, keep_freed_memory};
 use anyref_core::{
     Answer, EncodedPicture, Engine, EngineOptions, ModelSource, Prompt, Reference, load_engine,
 };
@@ -23,9 +24,10 @@ type Failure = Box<dyn Error>;
 
 /// Allocator of the command line.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> Result<(), Failure> {
+    keep_freed_memory();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [program, model, picture, text] = &words[..] else {
         return Err("usage: serve_bench PROGRAM MODEL PICTURE TEXT".into());

@@ -9,17 +9,19 @@ use std::error::Error;
 use std::io::BufRead;
 use std::time::Instant;
 
+use anyref_core::allocator::{MiMalloc, keep_freed_memory};
 use anyref_core::{Goal, ModelFiles};
 use anyref_web::Session;
 use burn::tensor::read_sync;
 
 /// Allocator of the program `anyref`.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Failure = Box<dyn Error>;
 
 fn main() -> Result<(), Failure> {
+    keep_freed_memory();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [model, pictures @ ..] = &words[..] else {
         return Err("usage: web_bench MODEL PICTURE...".into());

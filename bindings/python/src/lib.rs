@@ -17,12 +17,11 @@ mod parts;
 mod reference;
 mod running;
 
+use anyref_core::allocator::{MiMalloc, keep_freed_memory};
 use pyo3::prelude::*;
 
-/// Tensors are allocated and freed by the megabyte, at the cost of a page fault each time with the
-/// system's allocator.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Native part of the package `anyref`.
 #[pymodule]
@@ -52,6 +51,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        keep_freed_memory();
         error::record_panics();
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

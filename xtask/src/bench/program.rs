@@ -2,9 +2,15 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+
+/// Pause before a turn, in which the threads of the program before stop spinning and fall asleep:
+/// without it llama.cpp's take a third of the processor from the next one.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// Program that waits for requests; it is killed when dropped.
 pub struct Program {
@@ -52,6 +58,12 @@ impl Program {
         let line = self.line()?;
         let seconds = line.trim().parse();
         seconds.with_context(|| format!("unexpected output: {line}"))
+    }
+
+    /// Seconds of a run among programs that take turns.
+    pub fn take_turn(&mut self, what: &str) -> Result<f64> {
+        thread::sleep(PAUSE);
+        self.ask(what)
     }
 
     fn line(&mut self) -> Result<String> {

@@ -14,10 +14,16 @@ mod sam;
 use std::error::Error;
 use std::path::Path;
 
+use anyref_core::allocator::{MiMalloc, keep_freed_memory};
 use anyref_weights::hub::local_path;
 use anyref_weights::testing::Fixture;
 
+/// Allocator of the program `anyref`.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 fn main() -> Result<(), Box<dyn Error>> {
+    keep_freed_memory();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let (part, folder, times, tiles) = match &words[..] {
         [part, folder] => (part, folder, 1, 1),

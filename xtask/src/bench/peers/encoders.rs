@@ -1,8 +1,6 @@
 //! Encoders and mask decoders, against PyTorch, ONNX Runtime and OpenVINO.
 
 use std::process::Command;
-use std::thread;
-use std::time::Duration;
 
 use anyhow::Result;
 
@@ -30,8 +28,6 @@ const FORMS: [&[(&str, &str)]; 2] = [
 ];
 /// Our forms beside them.
 const OURS: [&[&str]; 2] = [&["f32"], &["bf16", "q8_0"]];
-/// Pause before a turn, in which the threads of the one before go to sleep.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Program that has the part in a form.
 struct Side {
@@ -71,8 +67,7 @@ pub(super) fn run(options: &Peers, name: &str, machine: &Machine) -> Result<()> 
         }
         for _ in 0..options.repeat {
             for side in &mut sides {
-                thread::sleep(PAUSE);
-                side.seconds.push(side.program.ask(side.request)?);
+                side.seconds.push(side.program.take_turn(side.request)?);
             }
         }
         print(&sides, count, machine);

@@ -68,7 +68,7 @@ pub(super) fn run(options: &Peers, model: &Path, machine: &Machine) -> Result<()
     for _ in 0..options.repeat {
         for ((task, _), seconds) in tasks.iter().zip(&mut seconds) {
             for (program, seconds) in programs.iter_mut().zip(seconds) {
-                seconds.push(program.ask(task)?);
+                seconds.push(program.take_turn(task)?);
             }
         }
     }
