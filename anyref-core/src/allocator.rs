@@ -10,13 +10,11 @@
 //! }
 //! ```
 
-use std::ffi::c_int;
-
 use libmimalloc_sys::{mi_option_set_default, mi_option_t};
 pub use mimalloc::MiMalloc;
 
 /// `mi_option_purge_delay` of mimalloc 2 and 3, for which the binding has no name.
-const PURGE_DELAY: mi_option_t = 15 as c_int;
+const PURGE_DELAY: mi_option_t = 15;
 /// Milliseconds until freed memory goes back to the system: longer than the layers of a model
 /// take, which reuse it, and short beside the pauses of a server.
 const DELAY: i64 = 1000;
