@@ -49,6 +49,7 @@ mod conversation;
 mod early_decoding;
 mod early_masks;
 mod encoder_blocks;
+mod encoder_format;
 mod encoding;
 mod engine;
 mod error;
@@ -107,6 +108,7 @@ pub use companions::Companions;
 pub use config::{AnyRefConfig, AudioConfig};
 pub use conversation::{Goal, History, Turn};
 pub use encoder_blocks::EncoderBlocks;
+pub use encoder_format::EncoderFormat;
 pub use engine::{
     AnswerOptions, Dialogue, EncodedPicture, Engine, EngineFuture, EngineInfo, EngineOptions,
     ModelSource, PartInfo, Request, load_engine,

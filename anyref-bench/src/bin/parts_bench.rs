@@ -2,8 +2,8 @@
 //!
 //!     parts_bench BACKEND PRESET DTYPE [SAM]
 //!
-//! DTYPE is a type of floats, or a format of blocks that the matrices of the encoders are rounded
-//! to, f32 otherwise. Weights have the types and the layout of a model that the program `anyref`
+//! DTYPE is a type of floats, or a format of blocks or int8 that the matrices of the encoders are
+//! rounded to, f32 otherwise. Weights have the types and the layout of a model that the program `anyref`
 //! loads from safetensors with `--dtype`; memory is allocated as there. SAM replaces that of the
 //! preset: vit-b, vit-l or vit-h.
 //!
@@ -16,9 +16,9 @@ use std::io::BufRead;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use anyref_core::quantization::{BlockType, written_block_type};
 use anyref_core::{
-    AnyRefConfig, AnyRefModel, BackendName, EncoderBlocks, OnDevice, SamConfig, as_loaded,
+    AnyRefConfig, AnyRefModel, BackendName, EncoderBlocks, EncoderFormat, OnDevice, SamConfig,
+    as_loaded,
 };
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::{GenerationConfig, GenerationInput, generate};
@@ -61,7 +61,7 @@ fn run() -> Result<(), Failure> {
             other => return Err(format!("no SAM {other}: give vit-b, vit-l or vit-h").into()),
         });
     }
-    let blocks = written_block_type(dtype).ok();
+    let blocks = dtype.parse::<EncoderFormat>().ok();
     let dtype = match blocks {
         Some(_) => DType::F32,
         None => dtype.parse::<WeightType>()?.fixed().unwrap_or(DType::F32),
@@ -79,8 +79,8 @@ fn run() -> Result<(), Failure> {
 struct Bench {
     config: AnyRefConfig,
     dtype: DType,
-    /// Format of the encoders' matrices.
-    blocks: Option<BlockType>,
+    /// Form of the encoders' matrices.
+    blocks: Option<EncoderFormat>,
 }
 
 impl OnDevice for Bench {
@@ -115,7 +115,7 @@ struct Parts<B: Backend> {
     model: AnyRefModel<B>,
     config: AnyRefConfig,
     dtype: DType,
-    blocks: Option<BlockType>,
+    blocks: Option<EncoderFormat>,
     /// Input that was drawn for the next run.
     inputs: Option<Tensor<B, 4>>,
     /// Prompts that were drawn for the next run, `[prompts, width]`.

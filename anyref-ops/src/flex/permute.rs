@@ -11,7 +11,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Shape, Tensor, TensorMetadata};
-use burn_flex::{Flex, FlexTensor};
+use burn_flex::{Flex, FlexTensor, Layout};
 
 /// Side of the tiles in which rows and columns are exchanged.
 const TILE: usize = 16;
@@ -22,12 +22,29 @@ const SLAB: usize = 4 * TILE;
 fn forward(x: FlexTensor, axes: &[usize]) -> FlexTensor {
     let shape = x.shape();
     let permuted: Vec<usize> = axes.iter().map(|&axis| shape[axis]).collect();
+    if let Some(view) = in_order(&x, axes, &permuted) {
+        return view;
+    }
     let x = match ordered(&x, axes) {
         Some(out) => return tensor(out, Shape::from(permuted)),
         None => x.to_contiguous(),
     };
     let out = ordered(&x, axes).expect("contiguous tensors have no negative strides");
     tensor(out, Shape::from(permuted))
+}
+
+/// View whose values lie in the order `axes` of its dimensions, `permuted`, without a copy; `None`
+/// where they lie otherwise.
+fn in_order(x: &FlexTensor, axes: &[usize], permuted: &[usize]) -> Option<FlexTensor> {
+    let layout = x.layout();
+    let contiguous = Layout::contiguous(Shape::from(permuted.to_vec()));
+    let dims = axes.iter().zip(permuted).zip(contiguous.strides());
+    let mut placed = dims.filter(|((_, size), _)| **size != 1);
+    let lies = placed.all(|((&axis, _), &stride)| layout.strides()[axis] == stride);
+    // Contiguous tensors have nothing else in their buffers.
+    let whole = layout.start_offset() == 0
+        && x.bytes().len() == contiguous.num_elements() * size_of::<f32>();
+    (lies && whole).then(|| FlexTensor::from_arc(x.data_arc(), contiguous, x.dtype()))
 }
 
 /// Values of a view in the order `axes` of its dimensions; `None` for negative strides.
@@ -184,7 +201,9 @@ pub(crate) fn permute<B: Backend, const D: usize>(
 mod tests {
     use burn::backend::Autodiff;
     use burn::tensor::{Distribution, Tensor};
-    use burn_flex::Flex;
+    use burn_flex::{Flex, FlexTensor};
+
+    use crate::dispatch::to_primitive;
 
     type B = Autodiff<Flex>;
 
@@ -203,6 +222,21 @@ mod tests {
                 .into_data()
         };
         assert_eq!(gradient(ours), gradient(theirs), "{shape:?} {axes:?}");
+    }
+
+    #[test]
+    fn values_in_order_are_not_copied() {
+        let device = Default::default();
+        let x = Tensor::<Flex, 3>::random([3, 5, 7], Distribution::Default, &device);
+        let turned = x.clone().permute([2, 0, 1]);
+        let found = crate::permute(turned.clone(), [1, 2, 0]);
+        assert_eq!(found.to_data(), x.to_data());
+        let at = |x: Tensor<Flex, 3>| to_primitive::<Flex, 3, FlexTensor>(x).bytes().as_ptr();
+        assert_eq!(at(found), at(x));
+        // A part of a buffer is copied.
+        let part = turned.narrow(1, 1, 2);
+        let found = crate::permute(part.clone(), [1, 2, 0]);
+        assert_eq!(found.to_data(), part.permute([1, 2, 0]).to_data());
     }
 
     #[test]

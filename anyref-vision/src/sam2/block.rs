@@ -1,7 +1,7 @@
 //! Block of Hiera.
 
+use anyref_ops::Windows;
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use anyref_ops::{Windows, gelu};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -23,7 +23,7 @@ impl<B: Backend> HieraMlp<B> {
     /// - x: `[..., dim]`
     /// - output: `[..., dim]`
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        self.proj_out.forward(gelu(self.proj_in.forward(x)))
+        self.proj_out.forward(self.proj_in.forward_gelu(x))
     }
 }
 

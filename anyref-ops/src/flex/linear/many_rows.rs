@@ -7,13 +7,14 @@ use super::arithmetic::Pairs;
 use super::arithmetic::{Straight, Wide};
 #[cfg(target_arch = "x86_64")]
 use super::bf16_dot;
+use super::ending::Ending;
 use super::output::Output;
 use super::stored::Stored;
 use super::tiles;
 use super::weight::Weight;
 
-/// Function that writes `x · weight + bias` to all of its last argument.
-pub(crate) type Product<H> = fn(&[f32], Weight<'_, H>, Option<&[f32]>, Output<'_>);
+/// Function that writes the finished `x · weight` to all of its last argument.
+pub(crate) type Product<H> = fn(&[f32], Weight<'_, H>, Ending<'_>, Output<'_>);
 
 /// Storage type with products of many rows.
 pub(crate) trait ManyRows: Stored {
