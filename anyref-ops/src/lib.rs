@@ -56,7 +56,7 @@ pub use matmul::{ALIGNMENT, matmul, matmul_transposed, short_columns};
 pub use norm::{
     add_layer_norm, add_rms_norm, layer_norm, layer_norm_gelu, placed_layer_norm, rms_norm,
 };
-pub use permute::permute;
+pub use permute::{permute, permuted_sum};
 pub use pointwise::pointwise;
 pub use pool::{each_within_pool, within_pool};
 pub use rotary::{Angles, CacheRoom, rotary, rotary_each, rotary_into_cache};

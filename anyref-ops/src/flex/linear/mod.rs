@@ -11,6 +11,7 @@ mod ending;
 mod gemv_columns;
 mod gemv_rows;
 mod many_rows;
+mod narrow;
 mod output;
 mod scratch;
 mod stored;

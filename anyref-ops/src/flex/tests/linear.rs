@@ -9,7 +9,7 @@ use burn_flex::Flex;
 
 /// Ragged sizes around every block: rows for all forms, whole and partial vectors of inputs and
 /// outputs, tiles and slabs.
-const SIZES: [[usize; 3]; 14] = [
+const SIZES: [[usize; 3]; 16] = [
     [1, 1, 1],
     [1, 64, 8],
     [1, 1000, 131],
@@ -24,6 +24,8 @@ const SIZES: [[usize; 3]; 14] = [
     [970, 33, 40],
     [300, 513, 130],
     [490, 300, 41],
+    [300, 200, 48],
+    [500, 256, 256],
 ];
 
 /// Memory orders of a weight: PyTorch's layout, burn's, and a part of either.
