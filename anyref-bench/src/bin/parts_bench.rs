@@ -195,7 +195,7 @@ impl<B: Backend> Parts<B> {
         self.draw(part);
         self.input(part);
         B::seed(&device, 1);
-        let exact = features(self)?;
+        let exact = features(&*self)?;
         (self.dtype, self.blocks) = asked;
         let model = self.model.clone();
         match part {
@@ -213,7 +213,7 @@ impl<B: Backend> Parts<B> {
             audio: self.blocks,
         });
         B::seed(&device, 1);
-        let found = features(self)?;
+        let found = features(&*self)?;
         let square = |x: f64| x * x;
         let pairs = found.iter().zip(&exact);
         let errors = pairs.map(|(&found, &exact)| square(f64::from(found) - f64::from(exact)));

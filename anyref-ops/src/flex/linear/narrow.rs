@@ -55,7 +55,7 @@ pub(super) fn product<H: Send + Sync + Copy, A: Arithmetic<H, Word = f32>>(
                 column: 1,
             },
             b: panels,
-            c: sums,
+            c: &mut *sums,
             stride: width,
             rows,
             depth,
