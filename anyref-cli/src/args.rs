@@ -18,7 +18,7 @@ pub mod train;
 use std::path::{Path, PathBuf};
 
 use anyref_core::quantization::{BlockType, written_block_type};
-use anyref_core::{BackendName, CacheType, Template};
+use anyref_core::{BackendName, CacheType, EncoderFormat, Template};
 use anyref_weights::WeightType;
 use clap::{Args, Parser, Subcommand};
 
@@ -102,12 +102,13 @@ pub struct Common {
     #[arg(long, global = true, value_name = "PATTERN=TYPE")]
     pub quantize_rule: Vec<String>,
     /// Round the matrices of the picture encoders' layers to blocks as they are read, or in the
-    /// files of `assemble`: q8_0, q4_0 or q4_k. For half precision use --dtype
-    #[arg(long, global = true, value_name = "TYPE", value_parser = written_block_type)]
-    pub quantize_vision: Option<BlockType>,
-    /// Round the matrices of ImageBind's layers to blocks in the same way
-    #[arg(long, global = true, value_name = "TYPE", value_parser = written_block_type)]
-    pub quantize_audio: Option<BlockType>,
+    /// files of `assemble`: q8_0, q4_0 or q4_k; or, as they are read, to int8, which is faster and
+    /// less accurate. For half precision use --dtype
+    #[arg(long, global = true, value_name = "TYPE")]
+    pub quantize_vision: Option<EncoderFormat>,
+    /// Round the matrices of ImageBind's layers in the same way
+    #[arg(long, global = true, value_name = "TYPE")]
+    pub quantize_audio: Option<EncoderFormat>,
     /// Type that keys and values of what the language model has read are kept in: f32 (as they are
     /// computed), f16, bf16 or q8_0
     #[arg(long, global = true, default_value_t, value_name = "TYPE")]

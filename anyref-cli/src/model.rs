@@ -243,11 +243,11 @@ pub fn settings(common: &Common) -> Result<String> {
     for rule in &common.quantize_rule {
         settings += &format!(", {rule}");
     }
-    if let Some(block_type) = common.quantize_vision {
-        settings += &format!(", picture encoders in {block_type}");
+    if let Some(form) = common.quantize_vision {
+        settings += &format!(", picture encoders in {form}");
     }
-    if let Some(block_type) = common.quantize_audio {
-        settings += &format!(", ImageBind in {block_type}");
+    if let Some(form) = common.quantize_audio {
+        settings += &format!(", ImageBind in {form}");
     }
     if common.kv_cache != CacheType::F32 {
         settings += &format!(", keys and values in {}", common.kv_cache);

@@ -129,6 +129,36 @@ fn quantised_encoders_give_the_demonstrations_masks() {
 }
 
 #[test]
+fn encoders_of_integers_give_the_demonstrations_masks() {
+    let folder = folder();
+    let expected = answers(folder.path(), &["--dtype", "f32"]);
+    let integers = ["--quantize-vision", "int8", "--quantize-audio", "int8"];
+    let options = [&["--dtype", "f32"], &integers[..]].concat();
+    let found = answers(folder.path(), &options);
+    let pairs = found.into_iter().zip(expected);
+    let (same, other): (Vec<_>, Vec<_>) = pairs.partition(|(a, b)| a["answer"] == b["answer"]);
+    // Whether one of the things in crowded scenes is there is a close call.
+    assert!(other.len() <= 1, "{other:?}");
+    let (found, expected): (Vec<_>, Vec<_>) = same.into_iter().unzip();
+    let lowest = assert_same(&found, &expected, 0.97);
+    println!(
+        "encoders in int8: IoU {lowest}, {} other words",
+        other.len()
+    );
+    let run = run_in(folder.path(), &[&["info"], &integers[..]].concat(), "");
+    for part in ["picture encoders in int8", "ImageBind in int8"] {
+        assert!(run.stdout.contains(part), "{}", run.stdout);
+    }
+    let run = run_in(folder.path(), &["demo", "--quantize-vision", "int4"], "");
+    assert_eq!(run.code, Some(2));
+    assert!(
+        run.stderr.contains("use q8_0, q4_0 or q4_k, or int8"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
 fn weights_are_rounded_by_rules_as_they_are_read() {
     let folder = folder();
     let rules = ["--quantize-rule", "lm_head=q8_0"];

@@ -1,10 +1,12 @@
-//! Matrices of the encoders in blocks: which they are, loading them so, and writing them.
+//! Matrices of the encoders in blocks or of eight bits: which they are, loading them so, and
+//! writing them.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 
-use anyref_audio::imagebind::ImageBindAudio;
-use anyref_llm::Fitting;
-use anyref_ops::blocks::{BlockType, Blocks};
+use anyref_audio::imagebind::{ImageBindAudio, JointWeight};
+use anyref_ops::blocks::Blocks;
 use anyref_ops::nn::LinearWeight;
 use anyref_vision::clip::ClipVisionModel;
 use anyref_vision::internvit::InternVisionModel;
@@ -13,18 +15,19 @@ use anyref_weights::{Checkpoint, OutputTensor, TensorEntry};
 use burn::tensor::backend::Backend;
 
 use crate::Result;
+use crate::encoder_format::EncoderFormat;
 use crate::model::AnyRefModel;
 use crate::sam::MaskImageEncoder;
 use crate::tower::Tower;
 
-/// Formats of blocks that the matrices of the encoders' layers are rounded to; `None` keeps what
-/// the files have.
+/// Forms that the matrices of the encoders' layers are rounded to; `None` keeps what the files
+/// have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EncoderBlocks {
-    /// Format of CLIP's or InternViT's, and SAM's.
-    pub vision: Option<BlockType>,
-    /// Format of ImageBind's.
-    pub audio: Option<BlockType>,
+    /// Form of CLIP's or InternViT's, and SAM's.
+    pub vision: Option<EncoderFormat>,
+    /// Form of ImageBind's.
+    pub audio: Option<EncoderFormat>,
 }
 
 impl EncoderBlocks {
@@ -33,8 +36,8 @@ impl EncoderBlocks {
         *self == Self::default()
     }
 
-    /// Format asked for a matrix of a whole model.
-    pub(crate) fn of(&self, name: &str) -> Option<BlockType> {
+    /// Form asked for a matrix of a whole model.
+    pub(crate) fn of(&self, name: &str) -> Option<EncoderFormat> {
         match name.starts_with(AUDIO) {
             true => self.audio,
             false => self.vision,
@@ -90,8 +93,29 @@ matrices!(clip, clip_mut, ClipVisionModel, encoder.layers:
 matrices!(internvit, internvit_mut, InternVisionModel, encoder.layers:
     attn.qkv, attn.proj, mlp.fc1, mlp.fc2);
 matrices!(sam, sam_mut, SamImageEncoder, layers: attn.qkv, attn.proj, mlp.lin1, mlp.lin2);
-// The joint projection to queries, keys and values is no linear layer there and stays floats.
+// The joint projection to queries, keys and values is no linear layer there, and never in blocks.
 matrices!(imagebind, imagebind_mut, ImageBindAudio, trunk.blocks: attn.out_proj, mlp.fc1, mlp.fc2);
+
+/// Joint projections of ImageBind, which stay floats unless they are rounded to eight bits.
+fn joint<'a, B: Backend>(
+    encoder: &'a ImageBindAudio<B>,
+    prefix: &'a str,
+) -> impl Iterator<Item = (String, &'a JointWeight<B>)> {
+    let blocks = encoder.trunk.blocks.iter().enumerate();
+    blocks.map(move |(index, block)| (joint_name(prefix, index), &block.attn.in_proj_weight))
+}
+
+fn joint_mut<'a, B: Backend>(
+    encoder: &'a mut ImageBindAudio<B>,
+    prefix: &'a str,
+) -> impl Iterator<Item = (String, &'a mut JointWeight<B>)> {
+    let blocks = encoder.trunk.blocks.iter_mut().enumerate();
+    blocks.map(move |(index, block)| (joint_name(prefix, index), &mut block.attn.in_proj_weight))
+}
+
+fn joint_name(prefix: &str, index: usize) -> String {
+    format!("{prefix}{index}.attn.in_proj_weight")
+}
 
 /// Name of the weight of a layer's matrix.
 fn weight_name(prefix: &str, index: usize, fields: &[&str]) -> String {
@@ -133,40 +157,70 @@ impl<B: Backend> AnyRefModel<B> {
         matrices.map(|(name, _)| name).collect()
     }
 
-    /// Matrices of the encoders in blocks, as tensors of a file.
+    /// Matrices of the encoders in blocks, as tensors of a file; those of eight bits are `Q8_0`.
     pub fn encoder_block_tensors(&self) -> Vec<OutputTensor> {
         let matrices = self.encoder_matrices().into_iter();
-        let tensors = matrices.filter_map(|(name, weight)| OutputTensor::of_linear(name, weight));
+        let audio = self.audio_encoder.iter();
+        let joint = audio.flat_map(|encoder| joint(encoder, AUDIO));
+        let joint = joint.filter_map(|(name, weight)| Some((name, weight.rounded()?)));
+        let all = matrices.chain(joint);
+        let tensors = all.filter_map(|(name, weight)| OutputTensor::of_linear(name, weight));
         tensors.collect()
     }
 
-    /// Rounds matrices of the encoders that are floats in memory, those whose rows are whole
-    /// blocks. Lazy parameters, which have not been drawn yet, are left alone.
+    /// Rounds matrices of the encoders that are floats in memory, those whose rows fit the form.
+    /// Lazy parameters, which have not been drawn yet, are left alone.
     pub fn quantize_encoders(&mut self, asked: EncoderBlocks) {
         for (name, weight) in self.encoder_matrices_mut() {
             let ([d_input, d_output], asked) = (weight.dims(), asked.of(&name));
-            let fitting = asked.and_then(|asked| Fitting::new(asked, d_input).block_type);
+            let form = asked.and_then(|asked| asked.fitting::<B>(d_input));
             let dense = weight.dense().filter(|_| weight.is_initialized());
-            if let (Some(block_type), Some(dense)) = (fitting, dense) {
+            if let (Some(form), Some(dense)) = (form, dense) {
                 let values = dense.val().transpose().into_data();
                 let values: Vec<f32> = values.iter::<f32>().collect();
-                let blocks = Blocks::quantize(block_type, [d_output, d_input], &values);
-                let blocks = blocks.expect("whole blocks of a written format");
-                *weight = LinearWeight::from_blocks(&blocks, &weight.device());
+                *weight = rounded(form, [d_output, d_input], &values, &weight.device());
+            }
+        }
+        let (Some(EncoderFormat::Int8), Some(encoder)) = (asked.audio, &mut self.audio_encoder)
+        else {
+            return;
+        };
+        for (_, weight) in joint_mut(encoder, AUDIO) {
+            let (dims, device) = (weight.dims(), weight.device());
+            let floats = weight.floats().filter(|floats| floats.is_initialized());
+            if let (Some(floats), true) = (floats, LinearWeight::<B>::fits_int8(dims[1])) {
+                let values: Vec<f32> = floats.val().into_data().iter::<f32>().collect();
+                let rounded = rounded(EncoderFormat::Int8, dims, &values, &device);
+                *weight = JointWeight::Rounded(rounded);
             }
         }
     }
 
-    /// Fills matrices of the encoders with blocks out of a checkpoint: those that are in blocks
-    /// there, and with `asked` all whose rows are whole blocks. Returns the names of what was read.
+    /// Fills matrices of the encoders with blocks or integers out of a checkpoint: those that are
+    /// in blocks there, and with `asked` all whose rows fit the form. Returns the names of what was
+    /// read.
     pub(crate) fn load_encoder_blocks(
         &mut self,
         checkpoint: &Checkpoint,
         asked: EncoderBlocks,
     ) -> Result<BTreeSet<String>> {
-        let asked = |name: &str| asked.of(name);
         let matrices = self.encoder_matrices_mut();
-        load(matrices, |name| checkpoint.get(name), asked)
+        let find = |name: &str| checkpoint.get(name);
+        let mut names = load(matrices, find, |name| asked.of(name))?;
+        if let (Some(EncoderFormat::Int8), Some(encoder)) = (asked.audio, &mut self.audio_encoder) {
+            for (name, weight) in joint_mut(encoder, AUDIO) {
+                let (dims, device) = (weight.dims(), weight.device());
+                let Some(entry) = fitting_joint::<B>(checkpoint.get(&name), dims) else {
+                    continue;
+                };
+                let floats = entry.in_floats()?.expect("a matrix of floats");
+                let fetch = |rows| floats.fetch(rows);
+                let rounded = LinearWeight::read_int8(dims, fetch, &device)?;
+                *weight = JointWeight::Rounded(rounded);
+                names.insert(name);
+            }
+        }
+        Ok(names)
     }
 
     /// Bytes that [`load_encoder_blocks`](Self::load_encoder_blocks) would hold, by name.
@@ -175,9 +229,55 @@ impl<B: Backend> AnyRefModel<B> {
         checkpoint: &Checkpoint,
         asked: EncoderBlocks,
     ) -> Vec<(String, u64)> {
-        let asked = |name: &str| asked.of(name);
-        bytes(self.encoder_matrices(), |name| checkpoint.get(name), asked)
+        let find = |name: &str| checkpoint.get(name);
+        let mut all = bytes(self.encoder_matrices(), find, |name| asked.of(name));
+        if let (Some(form @ EncoderFormat::Int8), Some(encoder)) =
+            (asked.audio, &self.audio_encoder)
+        {
+            all.extend(joint(encoder, AUDIO).filter_map(|(name, weight)| {
+                let dims = weight.dims();
+                fitting_joint::<B>(checkpoint.get(&name), dims)?;
+                Some((name, form.bytes(dims)? as u64))
+            }));
+        }
+        all
     }
+}
+
+/// Rounds a matrix `[d_output, d_input]` in memory.
+fn rounded<B: Backend>(
+    form: EncoderFormat,
+    dims: [usize; 2],
+    values: &[f32],
+    device: &B::Device,
+) -> LinearWeight<B> {
+    match form {
+        EncoderFormat::Blocks(block_type) => {
+            let blocks = Blocks::quantize(block_type, dims, values);
+            let blocks = blocks.expect("whole blocks of a written format");
+            LinearWeight::from_blocks(&blocks, device)
+        }
+        EncoderFormat::Int8 => {
+            let [_, d_input] = dims;
+            let fetch = |rows: std::ops::Range<usize>| {
+                let rows = &values[rows.start * d_input..rows.end * d_input];
+                Ok::<_, Infallible>(Cow::Borrowed(rows))
+            };
+            let Ok(weight) = LinearWeight::read_int8(dims, fetch, device);
+            weight
+        }
+    }
+}
+
+/// Tensor of a joint projection `[outputs, inputs]` that can be rounded to eight bits.
+fn fitting_joint<B: Backend>(
+    entry: Option<&TensorEntry>,
+    dims: [usize; 2],
+) -> Option<&TensorEntry> {
+    let fits = |entry: &&TensorEntry| entry.shape == dims && entry.dtype.is_float();
+    entry
+        .filter(fits)
+        .filter(|_| LinearWeight::<B>::fits_int8(dims[1]))
 }
 
 const SAM_LAYERS: &str = "layers.";
@@ -187,7 +287,7 @@ const SAM_LAYERS: &str = "layers.";
 pub(crate) fn load_sam_blocks<'a, B: Backend>(
     encoder: &mut SamImageEncoder<B>,
     find: impl Fn(&str) -> Option<&'a TensorEntry>,
-    asked: Option<BlockType>,
+    asked: Option<EncoderFormat>,
 ) -> Result<BTreeSet<String>> {
     load(sam_mut(encoder, SAM_LAYERS), find, |_| asked)
 }
@@ -196,7 +296,7 @@ pub(crate) fn load_sam_blocks<'a, B: Backend>(
 pub(crate) fn sam_block_bytes<'a, B: Backend>(
     encoder: &SamImageEncoder<B>,
     find: impl Fn(&str) -> Option<&'a TensorEntry>,
-    asked: Option<BlockType>,
+    asked: Option<EncoderFormat>,
 ) -> Vec<(String, u64)> {
     bytes(sam(encoder, SAM_LAYERS), find, |_| asked)
 }
@@ -205,15 +305,26 @@ pub(crate) fn sam_block_bytes<'a, B: Backend>(
 fn load<'a, B: Backend>(
     matrices: Matrices<&mut LinearWeight<B>>,
     find: impl Fn(&str) -> Option<&'a TensorEntry>,
-    asked: impl Fn(&str) -> Option<BlockType>,
+    asked: impl Fn(&str) -> Option<EncoderFormat>,
 ) -> Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for (name, weight) in matrices {
-        let Some((entry, block_type)) = chosen(find(&name), weight.dims(), asked(&name)) else {
+        let [d_input, d_output] = weight.dims();
+        let found = chosen::<B>(find(&name), [d_input, d_output], asked(&name));
+        let Some((entry, form)) = found else {
             continue;
         };
-        let blocks = entry.in_blocks(block_type)?;
-        *weight = LinearWeight::read_blocks(&blocks, &weight.device())?;
+        let device = weight.device();
+        *weight = match form {
+            EncoderFormat::Blocks(block_type) => {
+                LinearWeight::read_blocks(&entry.in_blocks(block_type)?, &device)?
+            }
+            EncoderFormat::Int8 => {
+                let floats = entry.in_floats()?.expect("a matrix of floats");
+                let fetch = |rows| floats.fetch(rows);
+                LinearWeight::read_int8([d_output, d_input], fetch, &device)?
+            }
+        };
         names.insert(entry.name.clone());
     }
     Ok(names)
@@ -223,29 +334,29 @@ fn load<'a, B: Backend>(
 fn bytes<'a, B: Backend>(
     matrices: Matrices<&LinearWeight<B>>,
     find: impl Fn(&str) -> Option<&'a TensorEntry>,
-    asked: impl Fn(&str) -> Option<BlockType>,
+    asked: impl Fn(&str) -> Option<EncoderFormat>,
 ) -> Vec<(String, u64)> {
     let of = |(name, weight): (String, &LinearWeight<B>)| {
         let [d_input, d_output] = weight.dims();
-        let (entry, block_type) = chosen(find(&name), weight.dims(), asked(&name))?;
-        let bytes = d_output * block_type.row_bytes(d_input)?;
+        let (entry, form) = chosen::<B>(find(&name), [d_input, d_output], asked(&name))?;
+        let bytes = form.bytes([d_output, d_input])?;
         Some((entry.name.clone(), bytes as u64))
     };
     matrices.into_iter().filter_map(of).collect()
 }
 
-/// Tensor of a matrix and the format that it is loaded in; none where it stays floats, or has
-/// another shape.
-fn chosen(
+/// Tensor of a matrix and the form that it is loaded in; none where it stays floats, or has another
+/// shape.
+fn chosen<B: Backend>(
     entry: Option<&TensorEntry>,
     [d_input, d_output]: [usize; 2],
-    asked: Option<BlockType>,
-) -> Option<(&TensorEntry, BlockType)> {
+    asked: Option<EncoderFormat>,
+) -> Option<(&TensorEntry, EncoderFormat)> {
     let entry = entry?;
-    let block_type = match asked {
-        Some(asked) => Fitting::new(asked, d_input).block_type?,
-        None => entry.block_type()?,
+    let form = match asked {
+        Some(asked) => asked.fitting::<B>(d_input)?,
+        None => entry.block_type()?.into(),
     };
     let fits = entry.shape == [d_output, d_input] && entry.dtype.is_float();
-    fits.then_some((entry, block_type))
+    fits.then_some((entry, form))
 }

@@ -51,6 +51,7 @@ mod conversation;
 mod early_decoding;
 mod early_masks;
 mod encoder_blocks;
+mod encoder_format;
 mod encoding;
 mod engine;
 mod error;
@@ -109,6 +110,7 @@ pub use companions::Companions;
 pub use config::{AnyRefConfig, AudioConfig};
 pub use conversation::{Goal, History, Turn};
 pub use encoder_blocks::EncoderBlocks;
+pub use encoder_format::EncoderFormat;
 pub use engine::{
     AnswerOptions, Dialogue, EncodedPicture, Engine, EngineFuture, EngineInfo, EngineOptions,
     ModelSource, PartInfo, Request, load_engine,

@@ -9,6 +9,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Element, Tensor};
 
 use crate::encoder_blocks::EncoderBlocks;
+use crate::encoder_format::EncoderFormat;
 use crate::{Error, Result};
 
 /// Name of the parameter that is always f32, since a rounded frequency is another position.
@@ -69,12 +70,12 @@ pub struct ModelOptions {
     /// Formats of blocks that the language model's weights are rounded to as they are read. `None`
     /// keeps what the files have, blocks too.
     pub quantize: Option<Quantization>,
-    /// Format of blocks that the matrices of the picture encoders' layers are rounded to as they
-    /// are read; `None` keeps what the files have.
-    pub quantize_vision: Option<BlockType>,
-    /// Format of blocks that the matrices of ImageBind's layers are rounded to as they are read, as
+    /// Form that the matrices of the picture encoders' layers are rounded to as they are read;
+    /// `None` keeps what the files have.
+    pub quantize_vision: Option<EncoderFormat>,
+    /// Form that the matrices of ImageBind's layers are rounded to as they are read, as
     /// [`quantize_vision`](Self::quantize_vision).
-    pub quantize_audio: Option<BlockType>,
+    pub quantize_audio: Option<EncoderFormat>,
     /// Type that the language model keeps the keys and values of what it has read in.
     pub cache_type: CacheType,
 }
@@ -103,7 +104,7 @@ impl ModelOptions {
     }
 
     /// Sets [`quantize_vision`](Self::quantize_vision).
-    pub fn with_quantize_vision(self, quantize_vision: Option<BlockType>) -> Self {
+    pub fn with_quantize_vision(self, quantize_vision: Option<EncoderFormat>) -> Self {
         Self {
             quantize_vision,
             ..self
@@ -111,14 +112,14 @@ impl ModelOptions {
     }
 
     /// Sets [`quantize_audio`](Self::quantize_audio).
-    pub fn with_quantize_audio(self, quantize_audio: Option<BlockType>) -> Self {
+    pub fn with_quantize_audio(self, quantize_audio: Option<EncoderFormat>) -> Self {
         Self {
             quantize_audio,
             ..self
         }
     }
 
-    /// Formats of the encoders.
+    /// Forms of the encoders.
     pub(crate) fn encoder_blocks(&self) -> EncoderBlocks {
         EncoderBlocks {
             vision: self.quantize_vision,

@@ -221,7 +221,7 @@ impl<B: Backend> MaskDecoder<B> {
 
     fn forward_at_once(&self, input: MaskDecoderInput<B>) -> MaskDecoderOutput<B> {
         let [_, _, height, width] = input.image_embeddings.dims();
-        let image = ops::add_shared(cells(input.image_embeddings), cells(input.dense));
+        let image = cells_of_sum(input.image_embeddings, input.dense);
         let (tokens, image) =
             self.transformer
                 .forward(image, cells(input.image_pe), self.tokens(input.sparse));
@@ -284,6 +284,15 @@ pub(crate) fn mask_weights<B: Backend>(
     match weights.len() {
         1 => weights.remove(0),
         _ => Tensor::cat(weights, 1),
+    }
+}
+
+/// Reshapes the sum of `x`, `[n, d, h, w]`, and `y`, `[n or 1, d, h, w]`, to `[n, h * w, d]`.
+fn cells_of_sum<B: Backend>(x: Tensor<B, 4>, y: Tensor<B, 4>) -> Tensor<B, 3> {
+    let [batch, dim, height, width] = x.dims();
+    match y.dims()[0] == batch {
+        true => ops::permuted_sum(x, y, [0, 2, 3, 1]).reshape([batch, height * width, dim]),
+        false => ops::add_shared(cells(x), cells(y)),
     }
 }
 

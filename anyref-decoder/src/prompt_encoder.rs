@@ -175,7 +175,8 @@ impl<B: Backend> PromptEncoder<B> {
         let encoding = self.pe_layer.grid([grid, grid]);
         let [_, _, dim] = encoding.dims();
         let encoding = encoding.cast(self.no_mask_embed.weight.val().dtype());
-        ops::permute(encoding, [0, 2, 1]).reshape([1, dim, grid, grid])
+        // The decoder reads cells one after another, as they lie.
+        encoding.reshape([1, grid, grid, dim]).permute([0, 3, 1, 2])
     }
 
     /// Embeds the prompts. Points without a box are followed by one missing point.

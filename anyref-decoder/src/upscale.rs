@@ -67,8 +67,8 @@ impl<B: Backend> OutputUpscaling<B> {
         let [batch, count, dim] = cells.dims();
         let x = double(&self.conv1, cells.reshape([batch * count, dim]));
         let norm = &self.layer_norm;
-        let x = ops::layer_norm(x, norm.weight.val(), norm.bias.val(), norm.epsilon);
-        let x = ops::gelu(double(&self.conv2, ops::gelu(x)));
+        let x = ops::layer_norm_gelu(x, norm.weight.val(), norm.bias.val(), norm.epsilon);
+        let x = double_gelu(&self.conv2, x);
         x.reshape([batch, count * 16, dim / 8])
     }
 
@@ -83,8 +83,8 @@ impl<B: Backend> OutputUpscaling<B> {
         let x = double(&self.conv1, cells.reshape([batch * count, dim]));
         let x = ops::add_shared(x.reshape([batch, count * 4, dim / 4]), fine.halves);
         let norm = &self.layer_norm;
-        let x = ops::layer_norm(x, norm.weight.val(), norm.bias.val(), norm.epsilon);
-        let x = ops::gelu(x).reshape([batch * count * 4, dim / 4]);
+        let x = ops::layer_norm_gelu(x, norm.weight.val(), norm.bias.val(), norm.epsilon);
+        let x = x.reshape([batch * count * 4, dim / 4]);
         let x = double(&self.conv2, x).reshape([batch, count * 16, dim / 8]);
         ops::gelu(ops::add_shared(x, fine.quarters))
     }
@@ -153,14 +153,30 @@ impl<B: Backend> HighResolution<B> {
 /// - rows: `[n, in]`
 /// - output: `[n * 4, out]`, the 4 positions (y, x) of a row consecutively
 fn double<B: Backend>(conv: &ConvTranspose2d<B>, rows: Tensor<B, 2>) -> Tensor<B, 2> {
+    let [count, _] = rows.dims();
+    let (weight, bias, output) = product_of(conv);
+    ops::linear(rows, weight, bias).reshape([count * 4, output])
+}
+
+/// Applies [`double`] and GELU.
+fn double_gelu<B: Backend>(conv: &ConvTranspose2d<B>, rows: Tensor<B, 2>) -> Tensor<B, 2> {
+    let [count, _] = rows.dims();
+    let (weight, bias, output) = product_of(conv);
+    ops::linear_gelu(rows, weight, bias).reshape([count * 4, output])
+}
+
+/// Weight `[in, 4 * out]` and bias of a transposed convolution of kernel and stride 2 as a product
+/// of rows, and the number of its outputs.
+fn product_of<B: Backend>(
+    conv: &ConvTranspose2d<B>,
+) -> (Tensor<B, 2>, Option<Tensor<B, 1>>, usize) {
     let weight = conv.weight.val();
     let [input, output, _, _] = weight.dims();
-    let [count, _] = rows.dims();
     let weight = ops::permute(weight, [0, 2, 3, 1]).reshape([input, 4 * output]);
     // The gradient of burn 0.21's `repeat_dim` is wrong for a dimension longer than 1.
     let bias = conv.bias.as_ref().map(|bias| {
         let bias: Tensor<B, 2> = bias.val().unsqueeze();
         bias.expand([4, output]).reshape([4 * output])
     });
-    ops::linear(rows, weight, bias).reshape([count * 4, output])
+    (weight, bias, output)
 }

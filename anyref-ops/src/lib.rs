@@ -52,11 +52,13 @@ pub use device_failure::{DeviceFailure, DeviceWatch};
 pub use dispatch::on_processor;
 #[cfg(feature = "flex")]
 pub use flex::slices;
-pub use linear::{StoredWeights, as_stored, linear, stored_weights};
+pub use linear::{StoredWeights, as_stored, linear, linear_gelu, stored_weights};
 pub use matmul::{ALIGNMENT, matmul, matmul_transposed, short_columns};
 pub use max_pool::max_pool_2x2;
-pub use norm::{add_layer_norm, add_rms_norm, layer_norm, placed_layer_norm, rms_norm};
-pub use permute::permute;
+pub use norm::{
+    add_layer_norm, add_rms_norm, layer_norm, layer_norm_gelu, placed_layer_norm, rms_norm,
+};
+pub use permute::{permute, permuted_sum};
 pub use pointwise::pointwise;
 pub use pool::{each_within_pool, within_pool};
 pub use rotary::{Angles, CacheRoom, rotary, rotary_each, rotary_into_cache};

@@ -35,6 +35,57 @@ pub fn linear<B: Backend, const D: usize>(
     of_rows(x.reshape([rows, inputs]), weight, bias).reshape(shape)
 }
 
+/// [`gelu`](super::gelu) of the [`linear`] product; on the processor without gradients it is
+/// applied where the product is in the cache.
+///
+/// # Shapes
+/// - x: `[.., inputs]`
+/// - weight: `[inputs, outputs]`
+/// - bias: `[outputs]`
+/// - output: `[.., outputs]`
+pub fn linear_gelu<B: Backend, const D: usize>(
+    x: Tensor<B, D>,
+    weight: Tensor<B, 2>,
+    bias: Option<Tensor<B, 1>>,
+) -> Tensor<B, D> {
+    #[cfg(feature = "flex")]
+    let x = {
+        let (weight, bias) = (weight.clone(), bias.clone());
+        match activated(x, weight, bias, flex::Activation::Gelu) {
+            Ok(y) => return y,
+            Err(x) => x,
+        }
+    };
+    super::gelu(linear(x, weight, bias))
+}
+
+/// Computes `activation(x · weight + bias)` where the product is in the cache, or returns `x` where
+/// there is no such form: on the processor without gradients.
+#[cfg(feature = "flex")]
+pub(crate) fn activated<B: Backend, const D: usize>(
+    x: Tensor<B, D>,
+    weight: Tensor<B, 2>,
+    bias: Option<Tensor<B, 1>>,
+    activation: flex::Activation,
+) -> Result<Tensor<B, D>, Tensor<B, D>> {
+    let mut shape = x.dims();
+    let inputs = shape[D - 1];
+    let rows = shape[..D - 1].iter().product::<usize>();
+    let input = flex::LinearInput {
+        x: x.reshape([rows, inputs]),
+        weight,
+        bias,
+        activation: Some(activation),
+    };
+    match flex::linear(input) {
+        Ok(y) => {
+            shape[D - 1] = y.dims()[1];
+            Ok(y.reshape(shape))
+        }
+        Err(input) => Err(input.x.reshape(shape)),
+    }
+}
+
 /// Weights that [`linear`] prefers in the layout of PyTorch's files, where the inputs of an output
 /// are contiguous.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,11 +137,17 @@ fn of_rows<B: Backend>(
     bias: Option<Tensor<B, 1>>,
 ) -> Tensor<B, 2> {
     #[cfg(feature = "flex")]
-    let flex::LinearInput { x, weight, bias } =
-        match flex::linear(flex::LinearInput { x, weight, bias }) {
-            Ok(y) => return y,
-            Err(input) => input,
-        };
+    let flex::LinearInput {
+        x, weight, bias, ..
+    } = match flex::linear(flex::LinearInput {
+        x,
+        weight,
+        bias,
+        activation: None,
+    }) {
+        Ok(y) => return y,
+        Err(input) => input,
+    };
     // One launch with the bias, which is not tuned and reads half weights as they are.
     #[cfg(feature = "cube")]
     {

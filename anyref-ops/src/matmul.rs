@@ -50,8 +50,8 @@ pub fn matmul_transposed<B: Backend, const D: usize>(
 }
 
 /// Computes `x · columnsᵀ` of a few rows and many short columns. GPUs without gradients take one
-/// launch for up to 8 rows and a length of up to 64; the CPU computes `columns · xᵀ` and transposes
-/// it.
+/// launch for up to 8 rows and a length of up to 64, the CPU one pass over the columns; otherwise
+/// the CPU computes `columns · xᵀ` and transposes it.
 ///
 /// # Shapes
 /// - x: `[batch, n, d]`
@@ -62,6 +62,11 @@ pub fn short_columns<B: Backend>(x: Tensor<B, 3>, columns: Tensor<B, 3>) -> Tens
     if let Some(product) = super::cube::short_columns(&x, &columns) {
         return product;
     }
+    #[cfg(feature = "flex")]
+    let (x, columns) = match super::flex::short_columns(x, columns) {
+        Ok(product) => return product,
+        Err(inputs) => inputs,
+    };
     match on_processor::<B>() {
         // Columns lie in rows, and a few rows of the product are cheaper to transpose.
         true => permute(matmul(columns, x.swap_dims(1, 2)), [0, 2, 1]),

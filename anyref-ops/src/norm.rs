@@ -3,7 +3,7 @@
 #[cfg(feature = "cube")]
 use super::cube::{self, NormParameters};
 #[cfg(feature = "flex")]
-use super::flex::{NormInput, norm};
+use super::flex::{Activation, NormInput, NormSum, Normed, norm, norm_sum};
 use super::shared::{add, add_shared};
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -35,7 +35,38 @@ pub fn layer_norm<B: Backend, const D: usize>(
     composed::layer_norm(x, gamma, beta, epsilon)
 }
 
-/// `x + added`, and its [`layer_norm`]; on GPUs without gradients in one launch.
+/// [`gelu`](super::gelu) of the [`layer_norm`]; on the processor without gradients in one pass.
+///
+/// # Shapes
+/// - x and output: `[..., d]`
+/// - gamma and beta: `[d]`
+pub fn layer_norm_gelu<B: Backend, const D: usize>(
+    x: Tensor<B, D>,
+    gamma: Tensor<B, 1>,
+    beta: Tensor<B, 1>,
+    epsilon: f64,
+) -> Tensor<B, D> {
+    #[cfg(feature = "flex")]
+    let (x, gamma, beta) = {
+        let input = NormSum {
+            x,
+            added: None,
+            places: None,
+            gamma,
+            beta,
+            epsilon,
+            activation: Some(Activation::Gelu),
+        };
+        match norm_sum(input) {
+            Ok(normed) => return normed.norm,
+            Err(input) => (input.x, input.gamma, input.beta),
+        }
+    };
+    super::gelu(layer_norm(x, gamma, beta, epsilon))
+}
+
+/// `x + added`, and its [`layer_norm`]; without gradients in one launch on GPUs, and in one pass on
+/// the processor.
 ///
 /// # Shapes
 /// - x, added and outputs: `[..., d]`
@@ -46,6 +77,25 @@ pub fn add_layer_norm<B: Backend, const D: usize>(
     beta: Tensor<B, 1>,
     epsilon: f64,
 ) -> [Tensor<B, D>; 2] {
+    #[cfg(feature = "flex")]
+    let (x, added, gamma, beta) = {
+        let input = NormSum {
+            x,
+            added: Some(added),
+            places: None,
+            gamma,
+            beta,
+            epsilon,
+            activation: None,
+        };
+        match norm_sum(input) {
+            Ok(Normed { sum, norm, .. }) => return [sum.expect("of two addends"), norm],
+            Err(input) => {
+                let added = input.added.expect("it was given");
+                (input.x, added, input.gamma, input.beta)
+            }
+        }
+    };
     #[cfg(feature = "cube")]
     if let Some(outputs) = cube::add_norm(&x, &added, &parameters(&gamma, Some(&beta), epsilon)) {
         return outputs;
@@ -54,8 +104,8 @@ pub fn add_layer_norm<B: Backend, const D: usize>(
     [sum.clone(), layer_norm(sum, gamma, beta, epsilon)]
 }
 
-/// [`layer_norm`] of `x`, or of `x + added`, and its sum with `places`; on GPUs without gradients
-/// in one launch, unless `added` is broadcast.
+/// [`layer_norm`] of `x`, or of `x + added`, and its sum with `places`; without gradients in one
+/// launch on GPUs, unless `added` is broadcast, and in one pass on the processor.
 ///
 /// # Shapes
 /// - x, added: `[batch or 1, length, d]`
@@ -80,6 +130,25 @@ pub fn placed_layer_norm<B: Backend>(
             return outputs;
         }
     }
+    #[cfg(feature = "flex")]
+    let (x, added, places, gamma, beta) = {
+        let input = NormSum {
+            x,
+            added,
+            places: Some(places),
+            gamma,
+            beta,
+            epsilon,
+            activation: None,
+        };
+        match norm_sum(input) {
+            Ok(Normed { norm, placed, .. }) => return [norm, placed.expect("with places")],
+            Err(input) => {
+                let places = input.places.expect("they were given");
+                (input.x, input.added, places, input.gamma, input.beta)
+            }
+        }
+    };
     let x = match added {
         Some(added) => add(added, x),
         None => x,

@@ -21,3 +21,25 @@ pub fn permute<B: Backend, const D: usize>(x: Tensor<B, D>, axes: [usize; D]) ->
     };
     x.permute(axes.map(|axis| axis as isize))
 }
+
+/// Computes the [`permute`]d copy of `x + y`; on the processor without gradients in one pass, where
+/// rows and columns of one matrix are exchanged and `y` repeats one row of the result.
+///
+/// # Shapes
+/// - x, y: the same
+/// - output: dimension `i` is dimension `axes[i]` of `x`
+///
+/// # Panics
+/// As [`permute`].
+pub fn permuted_sum<B: Backend, const D: usize>(
+    x: Tensor<B, D>,
+    y: Tensor<B, D>,
+    axes: [usize; D],
+) -> Tensor<B, D> {
+    #[cfg(feature = "flex")]
+    let (x, y) = match super::flex::permuted_sum(x, y, axes) {
+        Ok(done) => return done,
+        Err(inputs) => inputs,
+    };
+    super::add_shared(permute(x, axes), permute(y, axes))
+}

@@ -46,7 +46,8 @@ mod writer;
 
 pub use atomic_file::{AtomicFile, sync_folder, write_atomic, write_atomic_unsynced};
 pub use checkpoint::{
-    Checkpoint, EntryBlocks, GgufArray, GgufMetadata, GgufValue, TensorEntry, read_plain_pickle,
+    Checkpoint, EntryBlocks, EntryFloats, GgufArray, GgufMetadata, GgufValue, TensorEntry,
+    read_plain_pickle,
 };
 pub use error::{Error, Result, one_line};
 pub use hub::local_path;

@@ -2,10 +2,12 @@
 //! (`add_bias_kv=True`) or with a causal mask.
 
 use anyref_ops::nn::{Linear, LinearConfig};
-use anyref_ops::{AttentionInput, attention, linear};
+use anyref_ops::{AttentionInput, attention};
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Tensor, backend::Backend};
+
+use super::joint_weight::JointWeight;
 
 /// Configuration of [`MultiheadAttention`].
 #[derive(Config, Debug)]
@@ -38,7 +40,12 @@ impl MultiheadAttentionConfig {
         let normal = Initializer::XavierNormal { gain: 1.0 };
         let bias = || normal.init_with([1, 1, h], Some(h), Some(h), device);
         MultiheadAttention {
-            in_proj_weight: uniform.init_with([3 * h, h], Some(h), Some(3 * h), device),
+            in_proj_weight: JointWeight::Floats(uniform.init_with(
+                [3 * h, h],
+                Some(h),
+                Some(3 * h),
+                device,
+            )),
             in_proj_bias: Initializer::Zeros.init([3 * h], device),
             bias_k: self.add_bias_kv.then(bias),
             bias_v: self.add_bias_kv.then(bias),
@@ -58,7 +65,7 @@ impl MultiheadAttentionConfig {
 pub struct MultiheadAttention<B: Backend> {
     /// Query, key and value projections stacked, `[3 * hidden, hidden]`, output dimension first as
     /// in PyTorch.
-    pub in_proj_weight: Param<Tensor<B, 2>>,
+    pub in_proj_weight: JointWeight<B>,
     /// `[3 * hidden]`
     pub in_proj_bias: Param<Tensor<B, 1>>,
     /// Learned key, `[1, 1, hidden]`.
@@ -79,8 +86,7 @@ impl<B: Backend> MultiheadAttention<B> {
     /// - output: `[batch, tokens, hidden]`
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
         let [batch, tokens, hidden] = x.dims();
-        let weight = self.in_proj_weight.val().transpose();
-        let projected = linear(x, weight, Some(self.in_proj_bias.val()));
+        let projected = self.in_proj_weight.product(x, &self.in_proj_bias);
         let part = |i: usize| projected.clone().narrow(2, i * hidden, hidden);
         let append = |x: Tensor<B, 3>, bias: &Option<Param<Tensor<B, 3>>>| match bias {
             Some(bias) => Tensor::cat(vec![x, bias.val().expand([batch, 1, hidden])], 1),
@@ -96,7 +102,8 @@ impl<B: Backend> MultiheadAttention<B> {
             heads(append(part(1), &self.bias_k)),
             heads(append(part(2), &self.bias_v)),
         );
-        let attended = attention(input.with_causal(self.causal));
+        let input = input.with_causal(self.causal);
+        let attended = attention(input.with_rounded(self.in_proj_weight.rounds_inputs()));
         let attended = attended.swap_dims(1, 2).reshape([batch, tokens, hidden]);
         self.out_proj.forward(attended)
     }

@@ -1,6 +1,6 @@
 //! Transformer block: attention and MLP, each with a pre-normalisation and a residual connection.
 
-use anyref_ops::gelu;
+use anyref_ops::add;
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::config::Config;
 use burn::module::{Initializer, Module};
@@ -67,9 +67,25 @@ impl<B: Backend> Block<B> {
     /// - x: `[batch, tokens, hidden]`
     /// - output: `[batch, tokens, hidden]`
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        let mixed = self.attn.forward(self.norm_1.forward(x.clone()));
-        let [x, normed] = self.norm_2.forward_sum(x, mixed);
-        x + self.mlp.forward(normed)
+        let [x, added] = self.step(x, None);
+        add(added, x)
+    }
+
+    /// Computes two addends of the output from one or two of the input, whose sum is a part of the
+    /// norm that follows.
+    ///
+    /// # Shapes
+    /// - x, added, outputs: `[batch, tokens, hidden]`
+    pub(super) fn step(&self, x: Tensor<B, 3>, added: Option<Tensor<B, 3>>) -> [Tensor<B, 3>; 2] {
+        let [x, normed] = match added {
+            Some(added) => self.norm_1.forward_sum(x, added),
+            None => {
+                let normed = self.norm_1.forward(x.clone());
+                [x, normed]
+            }
+        };
+        let [x, normed] = self.norm_2.forward_sum(x, self.attn.forward(normed));
+        [x, self.mlp.forward(normed)]
     }
 }
 
@@ -87,6 +103,6 @@ impl<B: Backend> Mlp<B> {
     /// - x: `[batch, tokens, hidden]`
     /// - output: `[batch, tokens, hidden]`
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        self.fc2.forward(gelu(self.fc1.forward(x)))
+        self.fc2.forward(self.fc1.forward_gelu(x))
     }
 }

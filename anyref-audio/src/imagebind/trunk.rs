@@ -1,5 +1,6 @@
 //! Stack of the blocks of a tower.
 
+use anyref_ops::add;
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
@@ -43,6 +44,14 @@ impl<B: Backend> Trunk<B> {
     /// - tokens: `[batch, tokens, hidden]`
     /// - output: `[batch, tokens, hidden]`
     pub fn forward(&self, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
-        self.blocks.iter().fold(tokens, |x, block| block.forward(x))
+        let start = (tokens, None);
+        let (x, added) = self.blocks.iter().fold(start, |(x, added), block| {
+            let [x, added] = block.step(x, added);
+            (x, Some(added))
+        });
+        match added {
+            Some(added) => add(added, x),
+            None => x,
+        }
     }
 }

@@ -2,14 +2,15 @@
 //!
 //!     parts_bench BACKEND PRESET DTYPE [SAM]
 //!
-//! DTYPE is a type of floats, or a format of blocks that the matrices of the encoders are rounded
-//! to, f32 otherwise. Weights have the types and the layout of a model that the program `anyref`
+//! DTYPE is a type of floats, or a format of blocks or int8 that the matrices of the encoders are
+//! rounded to, f32 otherwise. Weights have the types and the layout of a model that the program `anyref`
 //! loads from safetensors with `--dtype`; memory is allocated as there. SAM replaces that of the
 //! preset: vit-b, vit-l or vit-h.
 //!
 //! Prints what it is as JSON on one line, then answers every line with the name of a part by the
 //! seconds of one run of it. Nothing leaves the device but the tokens of an answer and a number
-//! that shows that all is done.
+//! that shows that all is done. A line `error PART`, of an encoder, is answered by the relative
+//! root mean square error of its features against those of f32.
 
 use std::error::Error;
 use std::io::BufRead;
@@ -17,9 +18,9 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use anyref_core::allocator::{MiMalloc, keep_freed_memory};
-use anyref_core::quantization::{BlockType, written_block_type};
 use anyref_core::{
-    AnyRefConfig, AnyRefModel, BackendName, EncoderBlocks, OnDevice, SamConfig, as_loaded,
+    AnyRefConfig, AnyRefModel, BackendName, EncoderBlocks, EncoderFormat, OnDevice, SamConfig,
+    as_loaded,
 };
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::{GenerationConfig, GenerationInput, generate};
@@ -63,7 +64,7 @@ fn run() -> Result<(), Failure> {
             other => return Err(format!("no SAM {other}: give vit-b, vit-l or vit-h").into()),
         });
     }
-    let blocks = written_block_type(dtype).ok();
+    let blocks = dtype.parse::<EncoderFormat>().ok();
     let dtype = match blocks {
         Some(_) => DType::F32,
         None => dtype.parse::<WeightType>()?.fixed().unwrap_or(DType::F32),
@@ -81,8 +82,8 @@ fn run() -> Result<(), Failure> {
 struct Bench {
     config: AnyRefConfig,
     dtype: DType,
-    /// Format of the encoders' matrices.
-    blocks: Option<BlockType>,
+    /// Form of the encoders' matrices.
+    blocks: Option<EncoderFormat>,
 }
 
 impl OnDevice for Bench {
@@ -101,6 +102,10 @@ impl OnDevice for Bench {
         println!("{{\"device\": {:?}}}", B::name(device));
         for line in std::io::stdin().lock().lines() {
             let line = line?;
+            if let Some(part) = line.strip_prefix("error ") {
+                println!("{:.3e}", parts.error(part)?);
+                continue;
+            }
             parts.draw(&line);
             parts.input(&line);
             B::sync(device)?;
@@ -117,7 +122,7 @@ struct Parts<B: Backend> {
     model: AnyRefModel<B>,
     config: AnyRefConfig,
     dtype: DType,
-    blocks: Option<BlockType>,
+    blocks: Option<EncoderFormat>,
     /// Input that was drawn for the next run.
     inputs: Option<Tensor<B, 4>>,
     /// Prompts that were drawn for the next run, `[prompts, width]`.
@@ -169,6 +174,53 @@ impl<B: Backend> Parts<B> {
             // Of the parts that exist: those drawn.
             model.quantize_encoders(asked);
         }
+    }
+
+    /// Error of an encoder's features against those of the same weights in f32.
+    fn error(&mut self, part: &str) -> Result<f64, Failure> {
+        let features = |parts: &Self| -> Result<Vec<f32>, Failure> {
+            let values = match part {
+                "clip" => parts.clip().into_data(),
+                "sam" => parts.sam().into_data(),
+                "imagebind" => parts
+                    .imagebind()
+                    .ok_or("the model does not hear")?
+                    .into_data(),
+                other => return Err(format!("{other} is no encoder").into()),
+            };
+            Ok(values.iter::<f32>().collect())
+        };
+        let device = self.device();
+        let asked = (self.dtype, self.blocks);
+        (self.dtype, self.blocks) = (DType::F32, None);
+        self.drawn.clear();
+        self.draw(part);
+        self.input(part);
+        B::seed(&device, 1);
+        let exact = features(&*self)?;
+        (self.dtype, self.blocks) = asked;
+        let model = self.model.clone();
+        match part {
+            "clip" => {
+                self.model.vision_tower = as_loaded(model.vision_tower, self.dtype, &device);
+                self.model.mm_projector = as_loaded(model.mm_projector, self.dtype, &device);
+            }
+            "sam" => {
+                self.model.image_encoder = as_loaded(model.image_encoder, self.dtype, &device);
+            }
+            _ => self.model.audio_encoder = as_loaded(model.audio_encoder, self.dtype, &device),
+        }
+        self.model.quantize_encoders(EncoderBlocks {
+            vision: self.blocks,
+            audio: self.blocks,
+        });
+        B::seed(&device, 1);
+        let found = features(&*self)?;
+        let square = |x: f64| x * x;
+        let pairs = found.iter().zip(&exact);
+        let errors = pairs.map(|(&found, &exact)| square(f64::from(found) - f64::from(exact)));
+        let sizes = exact.iter().map(|&exact| square(f64::from(exact)));
+        Ok((errors.sum::<f64>() / sizes.sum::<f64>()).sqrt())
     }
 
     /// Draws the inputs of encoders and of the mask decoder, which other programs have as well

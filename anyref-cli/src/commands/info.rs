@@ -9,8 +9,8 @@ use anyref_audio::AudioPreprocessorConfig;
 use anyref_core::official::Published;
 use anyref_core::quantization::BlockType;
 use anyref_core::{
-    AnyRef, AnyRefModel, BackendName, MaskImageEncoder, MemoryEstimate, ModelPlace, SamModel,
-    Tower, TowerConfig,
+    AnyRef, AnyRefModel, BackendName, EncoderFormat, MaskImageEncoder, MemoryEstimate, ModelPlace,
+    SamModel, Tower, TowerConfig,
 };
 use anyref_weights::{Checkpoint, OutputTensor};
 use burn::module::Module;
@@ -58,14 +58,21 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
     let encoders = anyref.model.encoder_block_tensors().into_iter();
     let (audio, pictures): (Vec<_>, Vec<_>) =
         encoders.partition(|tensor| tensor.name.starts_with("audio_encoder."));
-    for (part, tensors) in [
-        ("the language model", anyref.model.llm.block_tensors("")),
-        ("the picture encoders", pictures),
-        ("ImageBind", audio),
+    for (part, tensors, asked) in [
+        (
+            "the language model",
+            anyref.model.llm.block_tensors(""),
+            None,
+        ),
+        ("the picture encoders", pictures, common.quantize_vision),
+        ("ImageBind", audio, common.quantize_audio),
     ] {
         for (block_type, weights, bytes) in in_blocks(&tensors) {
+            // As a file would hold them.
+            let integers = asked.filter(|&form| form == EncoderFormat::Int8);
+            let form = integers.unwrap_or(block_type.into());
             say(&format!(
-                "in blocks   {weights} weights of {part} in {block_type}, {}",
+                "in blocks   {weights} weights of {part} in {form}, {}",
                 megabytes(bytes)
             ))?;
         }

@@ -17,6 +17,8 @@ use burn::tensor::backend::Backend;
 use super::assembly::Assembly;
 use super::parts::Parts;
 use super::{fresh, grow};
+use crate::encoder_blocks::EncoderBlocks;
+use crate::encoder_format::EncoderFormat;
 use crate::official::{
     audio_options, clip_options, decoder_options, encoder_options, llama_options,
     object_head_options, projector_options, region_encoder_options,
@@ -80,10 +82,15 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// # Errors
-    /// When an encoder that the model lacks is to be in blocks.
+    /// When an encoder that the model lacks is to be in blocks, or one of integers.
     pub(super) fn of<B: Backend>(model: &AnyRefModel<B>, assembly: &Assembly) -> Result<Self> {
         if assembly.encoders.audio.is_some() && model.audio_encoder.is_none() {
             let reason = "would be part of a model without ImageBind, whose matrices cannot be quantised; leave that out";
+            return Err(Error::folder(&assembly.llm, reason));
+        }
+        let EncoderBlocks { vision, audio } = assembly.encoders;
+        if [vision, audio].contains(&Some(EncoderFormat::Int8)) {
+            let reason = "would be written with encoders of int8, which are made when a model is loaded; leave that out here, and give it to the command that answers";
             return Err(Error::folder(&assembly.llm, reason));
         }
         Ok(Self {
@@ -95,7 +102,7 @@ impl Wanted {
     /// Form asked for a parameter.
     fn form(&self, name: &str, assembly: &Assembly) -> AskedForm {
         if self.matrices.contains(name) {
-            let asked = assembly.encoders.of(name);
+            let asked = assembly.encoders.of(name).and_then(EncoderFormat::written);
             return asked.map_or(AskedForm::AsStored, AskedForm::Blocks);
         }
         let rules = assembly.quantization.as_ref();

@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use anyref_ops::blocks::BlockType;
 use anyref_vision::sam::SamImageEncoder;
 use anyref_vision::sam2::Sam2ImageEncoder;
 use anyref_weights::{
@@ -17,6 +16,7 @@ use burn::tensor::backend::Backend;
 use super::config::{Sam2Config, SamConfig};
 use super::model::{Sam2Parts, SamForm, SamModel, SamParts};
 use crate::encoder_blocks::{load_sam_blocks, sam_block_bytes};
+use crate::encoder_format::EncoderFormat;
 use crate::memory::{encoding_bytes, sam2_encoding_bytes};
 use crate::memory_check::check_estimate;
 use crate::official::{
@@ -128,25 +128,33 @@ type Tensors<'a> = HashMap<String, &'a TensorEntry>;
 /// Image encoder, of which some matrices may be in blocks.
 trait InBlocks<B: Backend>: Module<B> {
     /// Bytes of the matrices in blocks, by the names of their tensors.
-    fn block_bytes(&self, _: &Tensors<'_>, _: Option<BlockType>) -> Vec<(String, u64)> {
+    fn block_bytes(&self, _: &Tensors<'_>, _: Option<EncoderFormat>) -> Vec<(String, u64)> {
         Vec::new()
     }
 
     /// Fills these matrices; returns the names of their tensors.
-    fn load_blocks(&mut self, _: &Tensors<'_>, _: Option<BlockType>) -> Result<BTreeSet<String>> {
+    fn load_blocks(
+        &mut self,
+        _: &Tensors<'_>,
+        _: Option<EncoderFormat>,
+    ) -> Result<BTreeSet<String>> {
         Ok(BTreeSet::new())
     }
 }
 
 impl<B: Backend> InBlocks<B> for SamImageEncoder<B> {
-    fn block_bytes(&self, tensors: &Tensors<'_>, asked: Option<BlockType>) -> Vec<(String, u64)> {
+    fn block_bytes(
+        &self,
+        tensors: &Tensors<'_>,
+        asked: Option<EncoderFormat>,
+    ) -> Vec<(String, u64)> {
         sam_block_bytes(self, |name| tensors.get(name).copied(), asked)
     }
 
     fn load_blocks(
         &mut self,
         tensors: &Tensors<'_>,
-        asked: Option<BlockType>,
+        asked: Option<EncoderFormat>,
     ) -> Result<BTreeSet<String>> {
         load_sam_blocks(self, |name| tensors.get(name).copied(), asked)
     }
@@ -217,16 +225,19 @@ fn typed(types: &LoadOptions, names: LoadOptions) -> LoadOptions {
 mod tests {
     use burn::backend::Flex;
 
+    use anyref_ops::blocks::BlockType;
+
     use super::*;
     use crate::Error;
 
     /// Embeddings are those of floats but for rounding, and SAM 2 is refused.
     #[test]
     fn matrices_are_rounded_as_they_are_read() {
+        use anyref_ops::nn::LinearWeight;
         use anyref_ops::testing::random;
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-        let load = |file: &str, block_type| {
-            let options = ModelOptions::new(WeightType::F32).with_quantize_vision(block_type);
+        let load = |file: &str, form| {
+            let options = ModelOptions::new(WeightType::F32).with_quantize_vision(form);
             SamModel::<Flex>::load_with(&fixtures.join(file), options, &Default::default())
         };
         let encoder = |sam: SamModel<Flex>| match sam.form {
@@ -234,18 +245,26 @@ mod tests {
             SamForm::Sam2(_) => panic!("a SAM"),
         };
         let exact = encoder(load("sam_alone.pth", None).unwrap());
-        let rounded = encoder(load("sam_alone.pth", Some(BlockType::Q8_0)).unwrap());
+        let q8_0 = Some(BlockType::Q8_0.into());
+        let rounded = encoder(load("sam_alone.pth", q8_0).unwrap());
         let layer = &rounded.layers[0];
         // The others have rows of 16 values.
         let formats = [&layer.mlp.lin2.weight, &layer.mlp.lin1.weight];
         let formats = formats.map(|weight| weight.block_type());
         assert_eq!(formats, [Some(BlockType::Q8_0), None]);
         let pixels = random::<Flex, 4>([1, 3, 128, 128], 3, &Default::default());
-        let [found, expected] = [&rounded, &exact].map(|encoder| encoder.forward(pixels.clone()));
+        let integers = encoder(load("sam_alone.pth", Some(EncoderFormat::Int8)).unwrap());
+        let layer = &integers.layers[0];
+        assert!(matches!(layer.mlp.lin2.weight, LinearWeight::Int8(_)));
+        assert!(matches!(layer.mlp.lin1.weight, LinearWeight::Dense(_)));
+        let all = [&rounded, &integers, &exact];
+        let [found, of_integers, expected] = all.map(|encoder| encoder.forward(pixels.clone()));
         let size = |x: burn::tensor::Tensor<Flex, 4>| (x.clone() * x).mean().sqrt().into_scalar();
-        let error = size(found - expected.clone()) / size(expected);
-        assert!(error > 0.0 && error < 0.05, "{error}");
-        let refused = load("sam2_authors/sam2_tiny.pt", Some(BlockType::Q8_0));
+        for found in [found, of_integers] {
+            let error = size(found - expected.clone()) / size(expected.clone());
+            assert!(error > 0.0 && error < 0.05, "{error}");
+        }
+        let refused = load("sam2_authors/sam2_tiny.pt", q8_0);
         let refused = refused.err().unwrap().to_string();
         assert!(
             refused.contains("sam2_tiny.pt") && refused.contains("--dtype"),

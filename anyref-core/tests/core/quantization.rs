@@ -5,9 +5,10 @@ use std::path::Path;
 
 use anyref_core::quantization::{BlockType, Quantization};
 use anyref_core::{
-    AnyRef, Assembly, EncoderBlocks, MaskImageEncoder, MemoryEstimate, ModelOptions,
+    AnyRef, Assembly, EncoderBlocks, EncoderFormat, MaskImageEncoder, MemoryEstimate, ModelOptions,
 };
 use anyref_llm::{LlamaInput, load_gguf};
+use anyref_ops::nn::LinearWeight;
 use anyref_ops::testing::{max_abs_error, random};
 use anyref_vision::sam::SamImageEncoder;
 use anyref_weights::{Checkpoint, WeightType};
@@ -100,8 +101,14 @@ fn a_model_that_is_rounded_as_it_is_read_is_saved_and_read_in_blocks() {
 /// was rounded.
 #[test]
 fn encoders_are_rounded_saved_and_read_in_blocks() {
+    for form in [BlockType::Q8_0.into(), EncoderFormat::Int8] {
+        encoders_are_rounded_saved_and_read(form);
+    }
+}
+
+fn encoders_are_rounded_saved_and_read(form: EncoderFormat) {
     let device = Default::default();
-    let options = ModelOptions::new(WeightType::F32).with_quantize_vision(Some(BlockType::Q8_0));
+    let options = ModelOptions::new(WeightType::F32).with_quantize_vision(Some(form));
     let rounded = AnyRef::<TestBackend>::load_with(&nano(), options.clone(), &device).unwrap();
     let exact = AnyRef::<TestBackend>::load(&nano(), &device).unwrap();
     fn sam(anyref: &AnyRef<TestBackend>) -> &SamImageEncoder<TestBackend> {
@@ -135,7 +142,7 @@ fn encoders_are_rounded_saved_and_read_in_blocks() {
         ),
     ] {
         let error = root_mean_square(found - expected.clone()) / root_mean_square(expected);
-        println!("relative error {error}");
+        println!("{form}: relative error {error}");
         assert!(error > 0.0 && error < 0.05, "{error}");
     }
 
@@ -211,8 +218,8 @@ fn assembled_weights_are_in_blocks_by_defaults_and_rules() {
 fn assembled_encoders_are_those_that_are_rounded_as_they_are_read() {
     let (llm, out) = (language("llava_authors"), tempfile::tempdir().unwrap());
     let encoders = EncoderBlocks {
-        vision: Some(BlockType::Q8_0),
-        audio: Some(BlockType::Q8_0),
+        vision: Some(BlockType::Q8_0.into()),
+        audio: Some(BlockType::Q8_0.into()),
     };
     let parts = |encoders| Assembly {
         encoders,
@@ -272,6 +279,70 @@ fn assembled_encoders_are_those_that_are_rounded_as_they_are_read() {
         error.contains("ImageBind") && !error.contains('\n'),
         "{error}"
     );
+}
+
+/// All matrices of ImageBind's layers are integers, the joint projections too, and embeddings are
+/// those of floats but for rounding. A folder holds the values as blocks.
+#[test]
+fn a_sound_encoder_of_integers_is_saved_and_read() {
+    let device = Default::default();
+    let options = ModelOptions::new(WeightType::F32);
+    let options = options.with_quantize_audio(Some(EncoderFormat::Int8));
+    let rounded = AnyRef::<TestBackend>::load_with(&nano(), options.clone(), &device).unwrap();
+    let exact = AnyRef::<TestBackend>::load(&nano(), &device).unwrap();
+    let config = &exact.config.audio.as_ref().unwrap().encoder;
+    let sizes = [1, 3, 1, config.num_mel_bins, config.target_length];
+    let clips = random::<TestBackend, 5>(sizes, 3, &device);
+    let embeddings = |anyref: &AnyRef<TestBackend>| {
+        let encoder = anyref.model.audio_encoder.as_ref().unwrap();
+        encoder.forward(clips.clone()).flatten::<1>(0, 2)
+    };
+    let size = |x: Tensor<TestBackend, 1>| (x.clone() * x).mean().sqrt().into_scalar();
+    let error = |found: &AnyRef<TestBackend>, expected: &AnyRef<TestBackend>| {
+        let (found, expected) = (embeddings(found), embeddings(expected));
+        size(found - expected.clone()) / size(expected)
+    };
+    let apart = error(&rounded, &exact);
+    println!("relative error {apart}");
+    assert!(apart > 0.0 && apart < 0.05, "{apart}");
+    let blocks = &rounded.model.audio_encoder.as_ref().unwrap().trunk.blocks;
+    assert!(blocks.iter().all(|block| {
+        let weights = [&block.attn.out_proj, &block.mlp.fc1, &block.mlp.fc2];
+        let weights = weights.map(|layer| &layer.weight).into_iter();
+        let mut weights = weights.chain(block.attn.in_proj_weight.rounded());
+        weights.clone().count() == 4
+            && weights.all(|weight| matches!(weight, LinearWeight::Int8(_)))
+    }));
+    let tensors = rounded.model.encoder_block_tensors();
+    assert_eq!(tensors.len(), 4 * blocks.len());
+
+    let folder = tempfile::tempdir().unwrap();
+    rounded.save(folder.path(), DType::F32).unwrap();
+    let again = load(folder.path());
+    let weight = |anyref: &AnyRef<TestBackend>| {
+        let block = &anyref.model.audio_encoder.as_ref().unwrap().trunk.blocks[0];
+        block.attn.in_proj_weight.val().into_data()
+    };
+    assert_eq!(weight(&again), weight(&rounded));
+    // Rounded once more, nothing changes.
+    let again = AnyRef::<TestBackend>::load_with(folder.path(), options, &device).unwrap();
+    assert_eq!(error(&again, &rounded), 0.0);
+}
+
+/// Integers are made when a model is loaded, and not written by `assemble`.
+#[test]
+fn encoders_of_integers_are_not_assembled() {
+    let (llm, out) = (language("llava_authors"), tempfile::tempdir().unwrap());
+    let parts = Assembly {
+        encoders: EncoderBlocks {
+            vision: Some(EncoderFormat::Int8),
+            audio: None,
+        },
+        ..assembly(llm.path())
+    };
+    let error = parts.write::<TestBackend>(&out.path().join("folder"));
+    let error = error.err().unwrap().to_string();
+    assert!(error.contains("int8") && !error.contains('\n'), "{error}");
 }
 
 #[test]

@@ -199,7 +199,7 @@ fn an_engine_in_blocks_answers_as_on_the_processor(backend: BackendName) {
     let rules = rules.with_rule("embed_tokens=q8_0").unwrap();
     let rules = rules.with_rule("lm_head=q8_0").unwrap();
     let weights = ModelOptions::default().with_quantization(Some(rules));
-    let weights = weights.with_quantize_vision(Some(BlockType::Q8_0));
+    let weights = weights.with_quantize_vision(Some(BlockType::Q8_0.into()));
     answers_as_the_processor_in_floats(backend, weights);
 }
 

@@ -32,6 +32,10 @@ pub struct AttentionInput<B: Backend> {
     pub causal: bool,
     /// Factor of the scores; `1 / sqrt(head_dim)` when absent.
     pub scale: Option<f64>,
+    /// Allows products to round their factors to bf16, as layers with weights in fewer bits than
+    /// f32 round theirs: on processors that multiply bf16 and without gradients. Sums and softmax
+    /// are f32.
+    pub rounded: bool,
 }
 
 impl<B: Backend> AttentionInput<B> {
@@ -46,6 +50,7 @@ impl<B: Backend> AttentionInput<B> {
             relative_position: None,
             causal: false,
             scale: None,
+            rounded: false,
         }
     }
 
@@ -64,6 +69,12 @@ impl<B: Backend> AttentionInput<B> {
     /// Sets [`causal`](Self::causal).
     pub fn with_causal(mut self, causal: bool) -> Self {
         self.causal = causal;
+        self
+    }
+
+    /// Sets [`rounded`](Self::rounded).
+    pub fn with_rounded(mut self, rounded: bool) -> Self {
+        self.rounded = rounded;
         self
     }
 

@@ -126,6 +126,16 @@ impl<F: Function> Kernel for Chain<'_, F> {
     }
 }
 
+/// `x ← f(x)`, inside a kernel of `S`.
+#[inline(always)]
+pub(super) fn activate<S: Simd>(activation: Activation, x: &mut [f32]) {
+    match activation {
+        Activation::Gelu => InPlace(x, Gelu).run::<S>(),
+        Activation::QuickGelu => InPlace(x, QuickGelu).run::<S>(),
+        Activation::Silu => InPlace(x, Silu).run::<S>(),
+    }
+}
+
 fn forward_as<F: Function>(x: FlexTensor, f: F) -> FlexTensor {
     let mut x = contiguous(x);
     if let Some(out) = x.try_storage_mut::<f32>() {
@@ -151,7 +161,8 @@ fn backward_as<F: Function>(x: FlexTensor, grad: FlexTensor, f: F) -> FlexTensor
     grad
 }
 
-fn forward(x: FlexTensor, activation: Activation) -> FlexTensor {
+/// Computes the activation, in the memory of `x` if nothing else needs it.
+pub(super) fn forward(x: FlexTensor, activation: Activation) -> FlexTensor {
     match activation {
         Activation::Gelu => forward_as(x, Gelu),
         Activation::QuickGelu => forward_as(x, QuickGelu),

@@ -65,19 +65,31 @@ impl Kernel for Forward<'_> {
             .chunks_exact(width)
             .zip(self.out.chunks_exact_mut(width))
         {
-            let (mean, scale) = statistics::<S>(x, self.beta.is_some(), self.epsilon);
-            let inputs = x.iter().zip(self.gamma);
-            match self.beta {
-                Some(beta) => {
-                    for (y, ((&x, &g), &b)) in out.iter_mut().zip(inputs.zip(beta)) {
-                        *y = mul_add::<S>((x - mean) * scale, g, b);
-                    }
-                }
-                None => {
-                    for (y, (&x, &g)) in out.iter_mut().zip(inputs) {
-                        *y = x * scale * g;
-                    }
-                }
+            normalise::<S>(x, self.gamma, self.beta, out, self.epsilon);
+        }
+    }
+}
+
+/// Normalises a row, inside a kernel of `S`.
+#[inline(always)]
+pub(super) fn normalise<S: Simd>(
+    x: &[f32],
+    gamma: &[f32],
+    beta: Option<&[f32]>,
+    out: &mut [f32],
+    epsilon: f32,
+) {
+    let (mean, scale) = statistics::<S>(x, beta.is_some(), epsilon);
+    let inputs = x.iter().zip(gamma);
+    match beta {
+        Some(beta) => {
+            for (y, ((&x, &g), &b)) in out.iter_mut().zip(inputs.zip(beta)) {
+                *y = mul_add::<S>((x - mean) * scale, g, b);
+            }
+        }
+        None => {
+            for (y, (&x, &g)) in out.iter_mut().zip(inputs) {
+                *y = x * scale * g;
             }
         }
     }

@@ -9,9 +9,9 @@ mod rms_norm;
 pub use embedding::{Embedding, EmbeddingWeight};
 pub use layer_norm::{LayerNorm, LayerNormConfig};
 pub use layer_norm_2d::{LayerNorm2d, LayerNorm2dConfig};
-#[cfg(feature = "flex")]
-pub use linear::BlockWeight;
 #[cfg(feature = "cube")]
 pub use linear::PlaneWeight;
+#[cfg(feature = "flex")]
+pub use linear::{BlockWeight, Int8Weight};
 pub use linear::{Linear, LinearConfig, LinearWeight, Q8_0Block, Q8_0Weight};
 pub use rms_norm::{RmsNorm, RmsNormConfig};

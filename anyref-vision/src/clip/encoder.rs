@@ -4,7 +4,7 @@
 //! matrix product, and the gradient of its weight as well.
 
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use anyref_ops::{AttentionInput, add, attention, gelu, quick_gelu};
+use anyref_ops::{AttentionInput, add, attention};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -51,7 +51,8 @@ impl<B: Backend> ClipAttention<B> {
         };
         let inward = [&self.q_proj, &self.k_proj, &self.v_proj];
         let [query, key, value] = Linear::forward_each(inward, x).map(split);
-        let mixed = attention(AttentionInput::new(query, key, value));
+        let rounded = self.q_proj.weight.rounds_inputs();
+        let mixed = attention(AttentionInput::new(query, key, value).with_rounded(rounded));
         let mixed = mixed.swap_dims(1, 2).reshape([rows, hidden]);
         self.out_proj.forward(mixed)
     }
@@ -81,10 +82,9 @@ impl<B: Backend> ClipMlp<B> {
     /// - x: `[..., hidden_size]`
     /// - output: `[..., hidden_size]`
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        let x = self.fc1.forward(x);
         let x = match self.hidden_act {
-            HiddenAct::QuickGelu => quick_gelu(x),
-            HiddenAct::Gelu => gelu(x),
+            HiddenAct::QuickGelu => self.fc1.forward_quick_gelu(x),
+            HiddenAct::Gelu => self.fc1.forward_gelu(x),
         };
         self.fc2.forward(x)
     }
@@ -121,10 +121,31 @@ impl<B: Backend> ClipEncoderLayer<B> {
     /// # Panics
     /// When `tokens`, the number of tokens of each picture, is 0 or does not divide the rows.
     pub fn forward(&self, x: Tensor<B, 2>, tokens: usize) -> Tensor<B, 2> {
-        let normed = self.layer_norm1.forward(x.clone());
+        let [x, added] = self.step(x, None, tokens);
+        add(added, x)
+    }
+
+    /// Computes two addends of the output from one or two of the input, whose sum is a part of the
+    /// norm that follows.
+    ///
+    /// # Shapes
+    /// - x, added, outputs: `[batch * tokens, hidden_size]`
+    pub(super) fn step(
+        &self,
+        x: Tensor<B, 2>,
+        added: Option<Tensor<B, 2>>,
+        tokens: usize,
+    ) -> [Tensor<B, 2>; 2] {
+        let [x, normed] = match added {
+            Some(added) => self.layer_norm1.forward_sum(x, added),
+            None => {
+                let normed = self.layer_norm1.forward(x.clone());
+                [x, normed]
+            }
+        };
         let mixed = self.self_attn.forward(normed, tokens);
         let [x, normed] = self.layer_norm2.forward_sum(x, mixed);
-        add(self.mlp.forward(normed), x)
+        [x, self.mlp.forward(normed)]
     }
 }
 

@@ -1,5 +1,6 @@
 //! CLIP vision tower.
 
+use anyref_ops::add;
 use anyref_ops::nn::{LayerNorm, LayerNormConfig};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
@@ -108,16 +109,17 @@ impl<B: Backend> ClipVisionModel<B> {
         assert!(layers <= self.encoder.layers.len(), "state {layers}");
         let mut found = vec![None; states.len()];
         let mut index = 0;
-        let mut keep = |state: &Tensor<B, 3>| {
+        let mut keep = |state: &dyn Fn() -> Tensor<B, 3>| {
             let wanted = states.iter().zip(&mut found);
             for (_, kept) in wanted.filter(|(wanted, _)| **wanted == index) {
+                let state = state();
                 let tokens = state.dims()[1];
-                *kept = Some(state.clone().narrow(1, 1, tokens - 1));
+                *kept = Some(state.narrow(1, 1, tokens - 1));
             }
             index += 1;
         };
-        let last = self.run(pixel_values, layers, |state| keep(&state));
-        keep(&last);
+        let last = self.run(pixel_values, layers, &mut keep);
+        keep(&|| last.clone());
         found.into_iter().flatten().collect()
     }
 
@@ -132,27 +134,39 @@ impl<B: Backend> ClipVisionModel<B> {
     pub fn hidden_states(&self, pixel_values: Tensor<B, 4>) -> Vec<Tensor<B, 3>> {
         let mut states = Vec::with_capacity(self.encoder.layers.len() + 1);
         let last = self.run(pixel_values, self.encoder.layers.len(), |state| {
-            states.push(state)
+            states.push(state())
         });
         states.push(last);
         states
     }
 
-    /// Runs the first `layers` layers and passes the input of each to `visit`.
+    /// Runs the first `layers` layers and passes the input of each, to be computed if it is wanted,
+    /// to `visit`.
     fn run(
         &self,
         pixel_values: Tensor<B, 4>,
         layers: usize,
-        mut visit: impl FnMut(Tensor<B, 3>),
+        mut visit: impl FnMut(&dyn Fn() -> Tensor<B, 3>),
     ) -> Tensor<B, 3> {
         let x = self.embeddings.forward(pixel_values);
         let [batch, tokens, hidden] = x.dims();
         let mut x = self
             .pre_layrnorm
             .forward(x.reshape([batch * tokens, hidden]));
+        let mut added: Option<Tensor<B, 2>> = None;
         for layer in self.encoder.layers.iter().take(layers) {
-            visit(x.clone().reshape([batch, tokens, hidden]));
-            x = layer.forward(x, tokens);
+            visit(&|| {
+                let x = match &added {
+                    Some(added) => add(added.clone(), x.clone()),
+                    None => x.clone(),
+                };
+                x.reshape([batch, tokens, hidden])
+            });
+            let [residual, more] = layer.step(x, added, tokens);
+            (x, added) = (residual, Some(more));
+        }
+        if let Some(added) = added {
+            x = add(added, x);
         }
         x.reshape([batch, tokens, hidden])
     }

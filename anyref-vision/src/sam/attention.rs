@@ -53,8 +53,8 @@ impl<B: Backend> SamVisionAttention<B> {
         let x = x.reshape([batch * tokens, hidden]);
         let [query, key, value] = self.parts(x, [batch, tokens]);
         let position = self.positions(query.clone(), [height, width]);
-        let mixed =
-            attention(AttentionInput::new(query, key, value).with_relative_position(position));
+        let input = AttentionInput::new(query, key, value).with_relative_position(position);
+        let mixed = attention(input.with_rounded(self.qkv.weight.rounds_inputs()));
         let mixed = mixed.swap_dims(1, 2).reshape([batch * tokens, hidden]);
         self.proj
             .forward(mixed)

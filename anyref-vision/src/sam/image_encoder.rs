@@ -1,5 +1,6 @@
 //! SAM's image encoder.
 
+use anyref_ops::{add, add_shared};
 use burn::module::{Initializer, Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Tensor, backend::Backend};
@@ -89,10 +90,15 @@ impl<B: Backend> SamImageEncoder<B> {
                 "the picture's grid of patches differs from the position table's; \
                  pad pictures to the config's image_size"
             );
-            x = x + position;
+            x = add_shared(x, position);
         }
+        let mut added = None;
         for layer in &self.layers {
-            x = layer.forward(x);
+            let [residual, more] = layer.step(x, added);
+            (x, added) = (residual, Some(more));
+        }
+        if let Some(added) = added {
+            x = add(added, x);
         }
         self.neck.forward(x)
     }

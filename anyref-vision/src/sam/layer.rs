@@ -1,7 +1,7 @@
 //! Transformer layer of SAM's image encoder.
 
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use anyref_ops::{Windows, add, gelu};
+use anyref_ops::{Windows, add};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -21,7 +21,7 @@ impl<B: Backend> SamMlp<B> {
     /// - x: `[..., hidden_size]`
     /// - output: `[..., hidden_size]`
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        self.lin2.forward(gelu(self.lin1.forward(x)))
+        self.lin2.forward(self.lin1.forward_gelu(x))
     }
 }
 
@@ -65,8 +65,24 @@ impl<B: Backend> SamVisionLayer<B> {
     /// - x: `[batch, height, width, hidden_size]`
     /// - output: `[batch, height, width, hidden_size]`
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let [x, added] = self.step(x, None);
+        add(added, x)
+    }
+
+    /// Computes two addends of the output from one or two of the input, whose sum is a part of the
+    /// norm that follows.
+    ///
+    /// # Shapes
+    /// - x, added, outputs: `[batch, height, width, hidden_size]`
+    pub(super) fn step(&self, x: Tensor<B, 4>, added: Option<Tensor<B, 4>>) -> [Tensor<B, 4>; 2] {
         let [batch, height, width, hidden] = x.dims();
-        let normed = self.layer_norm1.forward(x.clone());
+        let [x, normed] = match added {
+            Some(added) => self.layer_norm1.forward_sum(x, added),
+            None => {
+                let normed = self.layer_norm1.forward(x.clone());
+                [x, normed]
+            }
+        };
         // Padding comes after the norm and is attended to, as in the reference.
         let mixed = if self.window_size > 0 {
             let windows = Windows::new([height, width], self.window_size);
@@ -76,7 +92,6 @@ impl<B: Backend> SamVisionLayer<B> {
         };
         let rows = |x: Tensor<B, 4>| x.reshape([batch * height * width, hidden]);
         let [x, normed] = self.layer_norm2.forward_sum(rows(x), rows(mixed));
-        let x = add(self.mlp.forward(normed), x);
-        x.reshape([batch, height, width, hidden])
+        [x, self.mlp.forward(normed)].map(|rows| rows.reshape([batch, height, width, hidden]))
     }
 }

@@ -1,7 +1,7 @@
 //! Block of Hiera.
 
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use anyref_ops::{Windows, add, gelu, max_pool_2x2};
+use anyref_ops::{Windows, add, max_pool_2x2};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -22,7 +22,7 @@ impl<B: Backend> HieraMlp<B> {
     /// - x: `[..., dim]`
     /// - output: `[..., dim]`
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        self.proj_out.forward(gelu(self.proj_in.forward(x)))
+        self.proj_out.forward(self.proj_in.forward_gelu(x))
     }
 }
 

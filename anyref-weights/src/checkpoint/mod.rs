@@ -5,6 +5,7 @@
 
 mod entry;
 mod entry_blocks;
+mod entry_floats;
 mod entry_rows;
 mod file;
 mod folder;
@@ -28,6 +29,7 @@ use crate::report::nearest;
 use entry::Source;
 pub use entry::TensorEntry;
 pub use entry_blocks::EntryBlocks;
+pub use entry_floats::EntryFloats;
 pub use gguf::{GgufArray, GgufMetadata, GgufValue};
 pub use pickle::read_plain_pickle;
 pub(crate) use safetensors::block_key;

@@ -66,6 +66,7 @@ pub(crate) fn cached_attention<B: Backend>(
             mask: input.mask.map(mask),
             causal: input.causal,
             scale: (head_dim as f64).powf(-0.5) as f32,
+            rounded: false,
         },
     };
     let output = match (input.key, input.value) {

@@ -1,13 +1,14 @@
 //! Attention, forward: tiles of queries against blocks of keys, with a running softmax.
 
 use super::super::buffer::SMALL;
-use super::super::product::{Matrix, PAD, Product, padded, product};
+use super::super::product::{PAD, padded};
 use super::super::simd::{Kernel, Simd, dispatch};
 use super::direct::{DIRECT, Direct};
 use super::held::{Held, Narrow};
 use super::outputs::Outputs;
-use super::packed::{Blocks, OneBlock, Packed};
+use super::packed::{OneBlock, Packed};
 use super::problem::{Extent, Output, Problem, tiles};
+use super::products::{Products, Sizes};
 use super::scores::{ALL_MASKED, RowBias, softmax_row};
 use super::views::{CopyScaled, QUERIES, STATISTICS, Views, score_stride};
 use burn_flex::FlexTensor;
@@ -145,7 +146,7 @@ impl<R> Kernel for SoftmaxTile<'_, R> {
 /// scratch.
 fn run_tile<R>(
     views: &Views<'_, R>,
-    blocks: &mut impl Blocks,
+    products: &mut impl Products,
     tile: &Tile,
     seen: usize,
     scratch: &mut Scratch,
@@ -159,14 +160,13 @@ fn run_tile<R>(
     let queries = &tile.queries;
     let rows = queries.len();
     let stride = score_stride(views.block);
-    let width = padded(value_dim);
     scratch.highest.fill(f32::NEG_INFINITY);
     scratch.total.fill(0.0);
     for (index, block) in tiles(keys, views.block).enumerate() {
         if block.start >= seen {
             break;
         }
-        let (packed_keys, packed_values) = blocks.block(index, &block);
+        products.prepare(index, &block);
         let biased = views.position.is_some();
         if biased {
             dispatch(PositionTile {
@@ -176,20 +176,15 @@ fn run_tile<R>(
                 scratch,
             });
         }
-        product(Product {
-            a: Matrix {
-                values: &scratch.query,
-                row: head_dim,
-                column: 1,
-            },
-            b: packed_keys,
-            c: &mut scratch.scores,
-            stride,
+        let sizes = Sizes {
+            index,
             rows,
-            depth: head_dim,
-            width: block.len(),
+            keys: block.len(),
+            width: head_dim,
+            stride,
             accumulate: biased,
-        });
+        };
+        products.scores(sizes, &scratch.query, &mut scratch.scores);
         dispatch(SoftmaxTile {
             views,
             tile,
@@ -197,26 +192,18 @@ fn run_tile<R>(
             first: index == 0,
             scratch,
         });
-        product(Product {
-            a: Matrix {
-                values: &scratch.scores,
-                row: stride,
-                column: 1,
-            },
-            b: packed_values,
-            c: &mut scratch.output,
-            stride: width,
-            rows,
-            depth: block.len(),
+        let sizes = Sizes {
             width: value_dim,
             accumulate: index > 0,
-        });
+            ..sizes
+        };
+        products.mixed(sizes, &scratch.scores, &mut scratch.output);
     }
 }
 
 fn forward_tile<R>(
     views: &Views<'_, R>,
-    blocks: &mut impl Blocks,
+    products: &mut impl Products,
     tile: &Tile,
     scratch: &mut Scratch,
     outputs: &Outputs<'_>,
@@ -230,15 +217,17 @@ fn forward_tile<R>(
         scale: views.scale,
         out: &mut scratch.query,
     });
+    let head_dim = views.extent.head_dim;
+    products.take(&scratch.query[..queries.len() * head_dim], head_dim);
     let seen = views.seen(queries);
-    run_tile(views, blocks, tile, seen, scratch);
+    run_tile(views, products, tile, seen, scratch);
     // A query that sees nothing attends to all keys alike, those of the skipped blocks too.
     if seen < keys
         && scratch.highest[..queries.len()]
             .iter()
             .any(|&x| x < ALL_MASKED)
     {
-        run_tile(views, blocks, tile, keys, scratch);
+        run_tile(views, products, tile, keys, scratch);
     }
     dispatch(Finish {
         tile,
@@ -281,11 +270,31 @@ impl Kernel for Finish<'_> {
 /// The output and, for each query, [`STATISTICS`].
 pub(super) fn forward(problem: &Problem) -> (FlexTensor, FlexTensor) {
     let views = Views::new(problem);
+    #[cfg(target_arch = "x86_64")]
+    if problem.options.rounded && super::super::linear::bf16_dot::are_multiplied() {
+        let views = views.in_even_blocks();
+        return written(&views, &problem.query, |outputs| {
+            if !few(&views, outputs) {
+                in_pairs(&views, outputs);
+            }
+        });
+    }
     written(&views, &problem.query, |outputs| {
         if !few(&views, outputs) {
             packed(&views, outputs);
         }
     })
+}
+
+/// Attends to heads whose products are rounded to bf16.
+#[cfg(target_arch = "x86_64")]
+fn in_pairs(views: &Views<'_>, outputs: &Outputs<'_>) {
+    let extent = views.extent;
+    let tiles_of_head = extent.queries.div_ceil(QUERIES);
+    let scratch = || Scratch::new(views);
+    super::pairs::each_tile(views, tiles_of_head, scratch, |products, scratch, index| {
+        forward_tile(views, products, &tile(extent, index), scratch, outputs);
+    });
 }
 
 /// The output for keys and values that are narrower than f32, of which each thread widens one block

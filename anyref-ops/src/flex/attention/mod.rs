@@ -10,7 +10,10 @@ mod forward;
 mod held;
 mod outputs;
 mod packed;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 mod problem;
+mod products;
 mod relative;
 mod scores;
 mod views;
@@ -177,6 +180,8 @@ pub(crate) fn attention<B: Backend>(
         mask: input.mask.take().map(mask),
         causal: input.causal,
         scale: input.scale.unwrap_or((head_dim as f64).powf(-0.5)) as f32,
+        // The backward pass computes the exact products again.
+        rounded: input.rounded && kind == FlexKind::Inference,
     };
     Ok(match kind {
         FlexKind::Inference => {

@@ -2,16 +2,65 @@
 
 use super::super::buffer::zeros;
 use super::super::pack::{pack_rows, pack_transposed};
-use super::super::product::packed_len;
+use super::super::product::{Matrix, Product, packed_len, padded, product};
 use super::held::{Narrow, Widen};
 use super::problem::{Extent, tiles};
+use super::products::{Products, Sizes};
 use super::views::Views;
 use core::ops::Range;
 
-/// Source of packed blocks of keys and values.
+/// Source of packed blocks of keys and values, whose products are those of f32.
 pub(super) trait Blocks {
-    /// Transposed keys and values of the block of an index, which holds some keys.
-    fn block(&mut self, index: usize, keys: &Range<usize>) -> (&[f32], &[f32]);
+    /// Makes the block of an index ready, which holds some keys.
+    fn prepare(&mut self, index: usize, keys: &Range<usize>);
+
+    /// Transposed keys of the block that is ready.
+    fn keys(&self, index: usize) -> &[f32];
+
+    /// Values of the block that is ready.
+    fn values(&self, index: usize) -> &[f32];
+}
+
+impl<B: Blocks> Products for B {
+    fn take(&mut self, _: &[f32], _: usize) {}
+
+    fn prepare(&mut self, index: usize, keys: &Range<usize>) {
+        Blocks::prepare(self, index, keys);
+    }
+
+    fn scores(&mut self, sizes: Sizes, query: &[f32], scores: &mut [f32]) {
+        product(Product {
+            a: Matrix {
+                values: query,
+                row: sizes.width,
+                column: 1,
+            },
+            b: self.keys(sizes.index),
+            c: scores,
+            stride: sizes.stride,
+            rows: sizes.rows,
+            depth: sizes.width,
+            width: sizes.keys,
+            accumulate: sizes.accumulate,
+        });
+    }
+
+    fn mixed(&mut self, sizes: Sizes, scores: &[f32], out: &mut [f32]) {
+        product(Product {
+            a: Matrix {
+                values: scores,
+                row: sizes.stride,
+                column: 1,
+            },
+            b: self.values(sizes.index),
+            c: out,
+            stride: padded(sizes.width),
+            rows: sizes.rows,
+            depth: sizes.keys,
+            width: sizes.width,
+            accumulate: sizes.accumulate,
+        });
+    }
 }
 
 /// All blocks of a head.
@@ -62,11 +111,14 @@ impl Packed {
 }
 
 impl Blocks for &Packed {
-    fn block(&mut self, index: usize, _: &Range<usize>) -> (&[f32], &[f32]) {
-        (
-            &self.keys[index * self.key_len..][..self.key_len],
-            &self.values[index * self.value_len..][..self.value_len],
-        )
+    fn prepare(&mut self, _: usize, _: &Range<usize>) {}
+
+    fn keys(&self, index: usize) -> &[f32] {
+        &self.keys[index * self.key_len..][..self.key_len]
+    }
+
+    fn values(&self, index: usize) -> &[f32] {
+        &self.values[index * self.value_len..][..self.value_len]
     }
 }
 
@@ -98,7 +150,7 @@ impl<'a, R> OneBlock<'a, R> {
 }
 
 impl<R: Narrow> Blocks for OneBlock<'_, R> {
-    fn block(&mut self, _: usize, keys: &Range<usize>) -> (&[f32], &[f32]) {
+    fn prepare(&mut self, _: usize, keys: &Range<usize>) {
         let Self {
             views,
             at,
@@ -130,6 +182,13 @@ impl<R: Narrow> Blocks for OneBlock<'_, R> {
         }
         .copy();
         pack_rows(wide, value_dim, count, value_dim, packed_values);
-        (packed_keys, packed_values)
+    }
+
+    fn keys(&self, _: usize) -> &[f32] {
+        &self.keys
+    }
+
+    fn values(&self, _: usize) -> &[f32] {
+        &self.values
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Options {
     pub(crate) mask: Option<FlexTensor>,
     pub(crate) causal: bool,
     pub(crate) scale: f32,
+    /// Whether products may be rounded, see [`AttentionInput`](crate::AttentionInput).
+    pub(crate) rounded: bool,
 }
 
 /// The extents of an attention.

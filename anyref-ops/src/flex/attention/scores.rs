@@ -1,6 +1,6 @@
 //! Scores of a tile: bias, mask and softmax, in one pass while they are in cache.
 
-use super::super::math::{exp, map_sum, max, sum};
+use super::super::math::{PARTS, exp, map_sum, max, sum, total};
 use super::super::simd::Simd;
 
 /// The score of a masked key. Finite, so that a query with every key masked attends to all alike.
@@ -22,6 +22,12 @@ pub(crate) struct RowBias<'a> {
 }
 
 impl RowBias<'_> {
+    /// Returns whether nothing but the padding is to be masked.
+    #[inline(always)]
+    fn is_padding(&self) -> bool {
+        self.position.is_none() && self.mask.is_none() && self.visible >= self.keys
+    }
+
     #[inline(always)]
     fn apply(&self, row: &mut [f32]) {
         if let Some((heights, widths)) = self.position {
@@ -45,6 +51,34 @@ impl RowBias<'_> {
     }
 }
 
+/// Turns a row of a single vector, of which the first `keys` are scores, into `exp(score - max)` in
+/// registers; the result is the maximum and the sum, as those of a longer row.
+#[inline(always)]
+fn narrow_row<S: Simd>(row: &mut [f32; PARTS], keys: usize, highest: f32) -> (f32, f32) {
+    let mut scores = *row;
+    for (i, score) in scores.iter_mut().enumerate() {
+        *score = if i < keys { *score } else { f32::NEG_INFINITY };
+    }
+    let mut most = scores.map(|score| if score > highest { score } else { highest });
+    let mut half = PARTS / 2;
+    while half > 0 {
+        for i in 0..half {
+            most[i] = if most[i + half] > most[i] {
+                most[i + half]
+            } else {
+                most[i]
+            };
+        }
+        half /= 2;
+    }
+    let new = most[0];
+    for score in &mut scores {
+        *score = exp::<S>(*score - new);
+    }
+    *row = scores;
+    (new, total(scores))
+}
+
 /// Turns a row of scores into `exp(score - max)` and follows the maximum and the sum; the result is
 /// what earlier sums are to be multiplied by.
 #[inline(always)]
@@ -54,9 +88,14 @@ pub(crate) fn softmax_row<S: Simd>(
     highest: &mut f32,
     total: &mut f32,
 ) -> f32 {
-    bias.apply(row);
-    let new = max(row, *highest);
-    let sum = map_sum(row, |score| exp::<S>(score - new));
+    let (new, sum) = match <&mut [f32; PARTS]>::try_from(&mut *row) {
+        Ok(row) if bias.is_padding() => narrow_row::<S>(row, bias.keys, *highest),
+        _ => {
+            bias.apply(row);
+            let new = max(row, *highest);
+            (new, map_sum(row, |score| exp::<S>(score - new)))
+        }
+    };
     let earlier = if *total == 0.0 {
         0.0
     } else {

@@ -49,6 +49,20 @@ impl<'a> Views<'a> {
             ..views
         }
     }
+
+    /// Cuts keys without relative positions into blocks of about equal size, a little larger, so
+    /// that the last one is not small.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn in_even_blocks(self) -> Self {
+        /// Most keys of a block.
+        const MOST: usize = KEYS + KEYS / 4;
+        let keys = self.extent.keys;
+        let block = match self.position {
+            Some(_) => self.block,
+            None => keys.div_ceil(keys.div_ceil(MOST)),
+        };
+        Self { block, ..self }
+    }
 }
 
 impl<'a, R> Views<'a, R> {

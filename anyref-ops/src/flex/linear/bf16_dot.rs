@@ -13,7 +13,7 @@ use super::blocks::{BLOCK, Blocks};
 const LANES: usize = 16;
 
 /// Two bf16 in one word, the first in its low half.
-pub(super) type Pair = u32;
+pub(crate) type Pair = u32;
 
 /// Two weights.
 #[inline(always)]
@@ -22,26 +22,26 @@ pub(super) fn of(low: bf16, high: bf16) -> Pair {
 }
 
 /// Reinterprets pairs as floats, for code that only moves them.
-pub(super) fn as_floats(pairs: &[Pair]) -> &[f32] {
+pub(crate) fn as_floats(pairs: &[Pair]) -> &[f32] {
     // SAFETY: both are 32-bit words without invalid bit patterns.
     unsafe { core::slice::from_raw_parts(pairs.as_ptr().cast(), pairs.len()) }
 }
 
 /// Reinterprets pairs as floats, for code that only moves them.
-pub(super) fn as_floats_mut(pairs: &mut [Pair]) -> &mut [f32] {
+pub(crate) fn as_floats_mut(pairs: &mut [Pair]) -> &mut [f32] {
     // SAFETY: both are 32-bit words without invalid bit patterns.
     unsafe { core::slice::from_raw_parts_mut(pairs.as_mut_ptr().cast(), pairs.len()) }
 }
 
 /// Returns whether the processor has the instructions, in which case panels are packed for them.
 #[inline]
-pub(super) fn are_multiplied() -> bool {
+pub(crate) fn are_multiplied() -> bool {
     InstructionSet::current() == InstructionSet::Avx512Bf16
 }
 
 /// Rounds inputs by pairs to nearest even; the last of an odd number is paired with a zero.
 /// Requires that pairs [are multiplied](are_multiplied).
-pub(super) fn round(inputs: &[f32], pairs: &mut [Pair]) {
+pub(crate) fn round(inputs: &[f32], pairs: &mut [Pair]) {
     assert!(are_multiplied() && pairs.len() == inputs.len().div_ceil(2));
     // SAFETY: the instructions are there.
     unsafe { round_vectors(inputs, pairs) }
@@ -72,6 +72,35 @@ fn round_vectors(inputs: &[f32], pairs: &mut [Pair]) {
     }
 }
 
+/// Rounds two rows to nearest even, each value of one paired with that of the other. Requires that
+/// pairs [are multiplied](are_multiplied).
+pub(crate) fn round_rows(low: &[f32], high: &[f32], pairs: &mut [Pair]) {
+    assert!(are_multiplied() && low.len() == pairs.len() && high.len() == pairs.len());
+    // SAFETY: the instructions are there.
+    unsafe { round_row_vectors(low, high, pairs) }
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16")]
+fn round_row_vectors(low: &[f32], high: &[f32], pairs: &mut [Pair]) {
+    let (lows, low) = low.as_chunks::<LANES>();
+    let (highs, high) = high.as_chunks::<LANES>();
+    let (vectors, pairs) = pairs.as_chunks_mut::<LANES>();
+    for (pairs, (low, high)) in vectors.iter_mut().zip(lows.iter().zip(highs)) {
+        // SAFETY: the arrays have the vectors' sizes.
+        unsafe {
+            let low = _mm512_cvtneps_pbh(_mm512_loadu_ps(low.as_ptr()));
+            let high = _mm512_cvtneps_pbh(_mm512_loadu_ps(high.as_ptr()));
+            let [low, high]: [__m256i; 2] = core::mem::transmute([low, high]);
+            let high = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(high));
+            let both = _mm512_or_si512(_mm512_cvtepu16_epi32(low), high);
+            _mm512_storeu_si512(pairs.as_mut_ptr().cast(), both);
+        }
+    }
+    for (pair, (&low, &high)) in pairs.iter_mut().zip(low.iter().zip(high)) {
+        *pair = rounded(low, high);
+    }
+}
+
 /// Rounds two inputs to nearest even; NaN stays NaN.
 #[inline(always)]
 pub(super) fn rounded(low: f32, high: f32) -> Pair {
@@ -90,7 +119,7 @@ pub(super) fn rounded(low: f32, high: f32) -> Pair {
 
 /// Computes `C = A · B` or `C += A · B`; the padding of C is overwritten too. Requires that pairs
 /// [are multiplied](are_multiplied).
-pub(super) fn product(blocks: Blocks<'_, Pair>) {
+pub(crate) fn product(blocks: Blocks<'_, Pair>) {
     let (rows, pairs) = (blocks.rows(), blocks.depth());
     if rows == 0 || pairs == 0 {
         return;
@@ -208,6 +237,22 @@ mod tests {
             for (index, found) in found.into_iter().enumerate() {
                 let expected = rounded(at(2 * index), at(2 * index + 1));
                 assert_eq!(found, expected, "pair {index} of {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_rounded_as_pairs() {
+        if !are_multiplied() {
+            return;
+        }
+        for length in [1_usize, 15, 16, 17, 50] {
+            let low: Vec<f32> = (0..length).map(|i| (i as f32 - 20.3) * 1.37).collect();
+            let high: Vec<f32> = low.iter().map(|x| 3.0 - x * x).collect();
+            let mut found = vec![0; length];
+            round_rows(&low, &high, &mut found);
+            for (found, (&low, &high)) in found.into_iter().zip(low.iter().zip(&high)) {
+                assert_eq!(found, rounded(low, high));
             }
         }
     }

@@ -1,32 +1,32 @@
 //! Register blocks of rows against the panels of a tile.
 
 /// Rows of a register block on the widest instruction set; narrower ones use a divisor of it.
-pub(super) const BLOCK: usize = 12;
+pub(crate) const BLOCK: usize = 12;
 
 /// Operands of a register block: its rows, a tile's panels and the output.
-pub(super) struct Blocks<'a, W> {
+pub(crate) struct Blocks<'a, W> {
     /// Words of all rows, interleaved: one word of each, [`BLOCK`] apart.
-    pub(super) a: &'a [W],
+    pub(crate) a: &'a [W],
     /// `[depth, width]`, packed in panels.
-    pub(super) panels: &'a [W],
+    pub(crate) panels: &'a [W],
     /// `[rows, width]` with rows `stride` apart; at most [`BLOCK`] rows.
-    pub(super) c: &'a mut [f32],
+    pub(crate) c: &'a mut [f32],
     /// Distance of the rows of `c`.
-    pub(super) stride: usize,
+    pub(crate) stride: usize,
     /// Outputs.
-    pub(super) width: usize,
+    pub(crate) width: usize,
     /// Adds to `c` instead of overwriting it.
-    pub(super) accumulate: bool,
+    pub(crate) accumulate: bool,
 }
 
 impl<W> Blocks<'_, W> {
     /// Rows of `c`.
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.c.len() / self.stride
     }
 
     /// Words of a row of `a`.
-    pub(super) fn depth(&self) -> usize {
+    pub(crate) fn depth(&self) -> usize {
         self.a.len() / BLOCK
     }
 }

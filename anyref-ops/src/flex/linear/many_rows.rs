@@ -4,22 +4,24 @@ use burn::tensor::{bf16, f16};
 
 #[cfg(target_arch = "x86_64")]
 use super::arithmetic::Pairs;
-use super::arithmetic::{Straight, Wide};
+use super::arithmetic::{Arithmetic, Straight, Wide};
 #[cfg(target_arch = "x86_64")]
 use super::bf16_dot;
+use super::ending::Ending;
+use super::narrow;
 use super::output::Output;
 use super::stored::Stored;
 use super::tiles;
 use super::weight::Weight;
 
-/// Function that writes `x · weight + bias` to all of its last argument.
-pub(crate) type Product<H> = fn(&[f32], Weight<'_, H>, Option<&[f32]>, Output<'_>);
+/// Function that writes the finished `x · weight` to all of its last argument.
+pub(crate) type Product<H> = fn(&[f32], Weight<'_, H>, Ending<'_>, Output<'_>);
 
 /// Storage type with products of many rows.
 pub(crate) trait ManyRows: Stored {
     /// Product in f32.
     fn exact_product() -> Product<Self> {
-        tiles::product::<Self, Wide>
+        exact::<Self, Wide>
     }
 
     /// Fastest product, which may round the rows to this type.
@@ -42,6 +44,20 @@ impl ManyRows for bf16 {
 
 impl ManyRows for f32 {
     fn exact_product() -> Product<Self> {
-        tiles::product::<Self, Straight>
+        exact::<Self, Straight>
+    }
+}
+
+/// Product in f32, in the form that fits its sizes.
+fn exact<H: Stored, A: Arithmetic<H, Word = f32>>(
+    x: &[f32],
+    weight: Weight<'_, H>,
+    ending: Ending<'_>,
+    out: Output<'_>,
+) {
+    let Weight { depth, width, .. } = weight;
+    match narrow::fits(x.len() / depth, depth, width) {
+        true => narrow::product::<H, A>(x, weight, ending, out),
+        false => tiles::product::<H, A>(x, weight, ending, out),
     }
 }

@@ -5,11 +5,13 @@
 
 mod arithmetic;
 #[cfg(target_arch = "x86_64")]
-mod bf16_dot;
-mod blocks;
+pub(super) mod bf16_dot;
+pub(super) mod blocks;
+mod ending;
 mod gemv_columns;
 mod gemv_rows;
 mod many_rows;
+mod narrow;
 mod output;
 mod scratch;
 mod stored;
@@ -26,12 +28,15 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Shape, Tensor, TensorMetadata, bf16, f16};
 use burn_flex::{Flex, FlexTensor};
 
+use self::ending::Ending;
 use self::many_rows::ManyRows;
 pub(crate) use self::output::Output;
+pub(crate) use self::scratch::Scratch;
 #[cfg(all(test, target_arch = "wasm32"))]
 pub(crate) use self::stored::widen;
 pub(crate) use self::stored::{Stored, tail};
 use self::weight::{Order, Weight, in_lines};
+use super::activation::{Activation, forward as activation_of};
 use super::buffer::{all_f32, filled, tensor, values};
 use super::contiguous::contiguous;
 use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, to_primitive};
@@ -51,6 +56,8 @@ pub(crate) struct LinearInput<B: Backend> {
     pub(crate) weight: Tensor<B, 2>,
     /// `[outputs]`
     pub(crate) bias: Option<Tensor<B, 1>>,
+    /// Function of the sum of product and bias, without gradients alone.
+    pub(crate) activation: Option<Activation>,
 }
 
 /// Purpose of a product, which decides its precision and orientation.
@@ -64,14 +71,21 @@ enum For {
     Gradient,
 }
 
-/// `x · weight + bias`.
-fn forward(x: FlexTensor, weight: &FlexTensor, bias: Option<FlexTensor>, aim: For) -> FlexTensor {
+/// `activation(x · weight + bias)`.
+fn forward(
+    x: FlexTensor,
+    weight: &FlexTensor,
+    bias: Option<FlexTensor>,
+    activation: Option<Activation>,
+    aim: For,
+) -> FlexTensor {
     let (x, bias) = (contiguous(x), bias.map(contiguous));
     let (x, bias) = (&x, bias.as_ref().map(values));
+    let ending = Ending { bias, activation };
     match weight.dtype() {
-        DType::F16 => rows::<f16>(x, weight, bias, aim),
-        DType::F32 => rows::<f32>(x, weight, bias, aim),
-        _ => rows::<bf16>(x, weight, bias, aim),
+        DType::F16 => rows::<f16>(x, weight, ending, aim),
+        DType::F32 => rows::<f32>(x, weight, ending, aim),
+        _ => rows::<bf16>(x, weight, ending, aim),
     }
 }
 
@@ -81,7 +95,7 @@ type Few<H> = fn(&[f32], Weight<'_, H>, Option<&[f32]>, &mut [f32]);
 fn rows<H: ManyRows>(
     x: &FlexTensor,
     weight: &FlexTensor,
-    bias: Option<&[f32]>,
+    ending: Ending<'_>,
     aim: For,
 ) -> FlexTensor {
     let weight = Weight::<H>::new(weight);
@@ -101,15 +115,19 @@ fn rows<H: ManyRows>(
     let out = match few {
         Some(product) => {
             let mut out = vec![0.0; rows * width];
-            product(x, weight, bias, &mut out);
-            out
+            product(x, weight, ending.bias, &mut out);
+            let out = tensor(out, Shape::new([rows, width]));
+            return match ending.activation {
+                Some(activation) => activation_of(out, activation),
+                None => out,
+            };
         }
         None => {
             let product = match aim {
                 For::Inference => H::rounded_product(),
                 _ => H::exact_product(),
             };
-            let fill = |out: &mut [_]| product(x, weight, bias, Output::unwritten(out, width));
+            let fill = |out: &mut [_]| product(x, weight, ending, Output::unwritten(out, width));
             // SAFETY: products of many rows write all of their output.
             unsafe { filled(rows * width, fill) }
         }
@@ -130,7 +148,7 @@ impl<const N: usize> Backward<Flex, N> for LinearBackward {
         for (index, parent) in ops.parents.into_iter().enumerate() {
             let Some(parent) = parent else { continue };
             let grad = match index {
-                0 => forward(grad.clone(), &ops.state, None, For::Gradient),
+                0 => forward(grad.clone(), &ops.state, None, None, For::Gradient),
                 _ => column_sums(&grad),
             };
             grads.register::<Flex>(parent.id, grad);
@@ -157,7 +175,7 @@ fn tracked<C: CheckpointStrategy, const N: usize>(
     let nodes = parents.each_ref().map(|parent| parent.node.clone());
     let mut parents = parents.into_iter().map(|parent| parent.primitive);
     let x = parents.next().expect("the input is the first parent");
-    let y = forward(x, &weight, parents.next(), For::Training);
+    let y = forward(x, &weight, parents.next(), None, For::Training);
     match LinearBackward
         .prepare::<C>(nodes)
         .compute_bound()
@@ -199,6 +217,7 @@ fn fits<B: Backend>(input: &LinearInput<B>, kind: FlexKind) -> bool {
         _ => false,
     };
     let types = all_f32(&[input.x.dtype()])
+        && (input.activation.is_none() || kind == FlexKind::Inference)
         && weight_fits
         && input
             .bias
@@ -223,6 +242,7 @@ pub(crate) fn linear<B: Backend>(input: LinearInput<B>) -> Result<Tensor<B, 2>, 
                 to_primitive(input.x),
                 &weight,
                 input.bias.map(to_primitive),
+                input.activation,
                 For::Inference,
             ))
         }

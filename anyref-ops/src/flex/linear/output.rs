@@ -37,9 +37,25 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// Returns whether there are no rows.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
     /// Another handle to the memory, for another task.
     pub(crate) fn shared(&self) -> Self {
         Self { ..*self }
+    }
+
+    /// Pointer to the first of some values, for a task that owns them; rows are as far apart as the
+    /// matrix is wide.
+    #[inline(always)]
+    pub(crate) fn part(&self, rows: Range<usize>, columns: Range<usize>) -> *mut f32 {
+        assert!(rows.start <= rows.end && rows.end <= self.rows);
+        assert!(columns.start <= columns.end && columns.end <= self.width);
+        let first = rows.start * self.width + columns.start;
+        // Wraps for an empty part, which may begin after the end.
+        self.values.wrapping_add(first)
     }
 
     /// Writes part of a row.

@@ -25,7 +25,7 @@ std::thread_local! {
 ///
 /// # Safety
 /// The type has 32 bits, all patterns of which are values.
-pub(super) unsafe trait Word: Copy + Send + Sync {}
+pub(crate) unsafe trait Word: Copy + Send + Sync {}
 
 // SAFETY: it is so.
 unsafe impl Word for f32 {}
@@ -33,7 +33,7 @@ unsafe impl Word for f32 {}
 unsafe impl Word for u32 {}
 
 /// Buffer of words, whose first contents are arbitrary.
-pub(super) struct Scratch<W> {
+pub(crate) struct Scratch<W> {
     lines: Vec<Line>,
     length: usize,
     words: PhantomData<W>,
@@ -41,7 +41,7 @@ pub(super) struct Scratch<W> {
 
 impl<W: Word> Scratch<W> {
     /// Buffer of `length` words, of those that the thread keeps if there is one.
-    pub(super) fn new(length: usize) -> Self {
+    pub(crate) fn new(length: usize) -> Self {
         let mut lines = UNUSED.with_borrow_mut(Vec::pop).unwrap_or_default();
         let count = length.div_ceil(LINE);
         if lines.len() < count {

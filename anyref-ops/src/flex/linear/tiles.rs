@@ -5,11 +5,13 @@ use core::ops::Range;
 
 use rayon::prelude::*;
 
+use super::super::activation::activate;
 use super::super::pack::interleave;
 use super::super::product::{packed_len, panel_width};
 use super::super::simd::{Kernel, Simd, dispatch};
 use super::arithmetic::Arithmetic;
 use super::blocks::{BLOCK, Blocks};
+use super::ending::Ending;
 use super::output::Output;
 use super::scratch::Scratch;
 use super::weight::Weight;
@@ -23,11 +25,11 @@ const WIDTH: usize = 128;
 /// From this many rows a thread has rows of its own instead of outputs of its own.
 const OWN_ROWS: usize = 30 * BLOCK;
 
-/// `out[r, n] = Σ x[r, k] · weight[k, n] + bias[n]`; writes all of `out`.
+/// `out[r, n] = ending(Σ x[r, k] · weight[k, n])`; writes all of `out`.
 pub(crate) fn product<H: Send + Sync + Copy, A: Arithmetic<H>>(
     x: &[f32],
     weight: Weight<'_, H>,
-    bias: Option<&[f32]>,
+    ending: Ending<'_>,
     out: Output<'_>,
 ) {
     let threads = rayon::current_num_threads();
@@ -35,7 +37,7 @@ pub(crate) fn product<H: Send + Sync + Copy, A: Arithmetic<H>>(
     let problem = Problem::<H, A> {
         x,
         weight,
-        bias,
+        ending,
         out: &out,
         words: weight.depth.div_ceil(A::INPUTS),
         arithmetic: core::marker::PhantomData,
@@ -56,7 +58,7 @@ pub(crate) fn product<H: Send + Sync + Copy, A: Arithmetic<H>>(
 struct Problem<'a, H, A> {
     x: &'a [f32],
     weight: Weight<'a, H>,
-    bias: Option<&'a [f32]>,
+    ending: Ending<'a>,
     out: &'a Output<'a>,
     /// Words of a row.
     words: usize,
@@ -163,7 +165,7 @@ impl<H: Send + Sync + Copy, A: Arithmetic<H>> Problem<'_, H, A> {
                 if last {
                     dispatch(Store {
                         out: self.out,
-                        bias: self.bias,
+                        ending: self.ending,
                         rows: rows.clone(),
                         columns: columns_of(index),
                         sums,
@@ -182,15 +184,14 @@ impl<H: Send + Sync + Copy, A: Arithmetic<H>> Problem<'_, H, A> {
     }
 }
 
-/// Adds the bias to the sums of a panel and writes them out. The rows and columns are the task's
-/// alone.
+/// Finishes the sums of a panel and writes them out. The rows and columns are the task's alone.
 struct Store<'a> {
     out: &'a Output<'a>,
-    bias: Option<&'a [f32]>,
+    ending: Ending<'a>,
     rows: Range<usize>,
     columns: Range<usize>,
     /// `[rows, panel]`
-    sums: &'a [f32],
+    sums: &'a mut [f32],
     panel: usize,
 }
 
@@ -198,9 +199,24 @@ impl Kernel for Store<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self) {
+        let Ending {
+            mut bias,
+            activation,
+        } = self.ending;
+        if let Some(activation) = activation {
+            if let Some(bias) = bias.take() {
+                for sums in self.sums.chunks_exact_mut(self.panel) {
+                    for (sum, &bias) in sums.iter_mut().zip(&bias[self.columns.clone()]) {
+                        *sum += bias;
+                    }
+                }
+            }
+            // All at once, which makes long loops.
+            activate::<S>(activation, self.sums);
+        }
         for (row, sums) in self.rows.zip(self.sums.chunks_exact(self.panel)) {
             // SAFETY: no other task has these rows and columns.
-            unsafe { self.out.store(row, self.columns.clone(), sums, self.bias) };
+            unsafe { self.out.store(row, self.columns.clone(), sums, bias) };
         }
     }
 }

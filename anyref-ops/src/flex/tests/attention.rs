@@ -130,7 +130,49 @@ fn check(case: Case) {
         }
     }
     let plain = take_fused(input(&case, &leaves(&case)));
-    assert!(difference(plain, expected[0].clone()) < 1e-5);
+    assert!(difference(plain.clone(), expected[0].clone()) < 1e-5);
+    // Rounded to eight bits where the processor multiplies bf16, and exact elsewhere.
+    let rounded = take_fused(input(&case, &leaves(&case)).with_rounded(true));
+    let error = difference(rounded, plain);
+    let allowed = if multiplies_bf16() { 0.02 } else { 0.0 };
+    assert!(error <= allowed, "rounded: off by {error}: {case:?}");
+}
+
+fn multiplies_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use super::super::instruction_set::InstructionSet;
+        InstructionSet::current() == InstructionSet::Avx512Bf16
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Keys of several blocks and of an odd number, and queries of several tiles, rounded.
+#[test]
+fn rounded_products_of_many_queries() {
+    for (queries, keys, rows) in [(257, 257, None), (400, 1001, None), (196, 196, Some(14))] {
+        let case = Case {
+            batch: 1,
+            heads: 2,
+            kv_heads: 2,
+            queries,
+            keys,
+            head_dim: 64,
+            value_dim: 64,
+            rows,
+            ..PLAIN
+        };
+        let exact = take_fused(input(&case, &leaves(&case)));
+        let found = take_fused(input(&case, &leaves(&case)).with_rounded(true));
+        let size = exact.clone().abs().max().into_scalar();
+        let error = difference(found, exact);
+        println!("{queries} queries, {keys} keys: {error} of {size}");
+        match multiplies_bf16() {
+            true => assert!(error > 0.0 && error < 0.01 * size, "{error} of {size}"),
+            false => assert_eq!(error, 0.0),
+        }
+    }
 }
 
 #[test]

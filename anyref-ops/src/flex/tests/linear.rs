@@ -1,6 +1,6 @@
-use super::super::LinearInput;
 #[cfg(target_arch = "x86_64")]
 use super::super::instruction_set::InstructionSet;
+use super::super::{Activation, LinearInput};
 use super::{TestAutodiff, TestBackend, TestBalanced, difference, random};
 use crate::linear;
 use burn::tensor::backend::AutodiffBackend;
@@ -9,7 +9,7 @@ use burn_flex::Flex;
 
 /// Ragged sizes around every block: rows for all forms, whole and partial vectors of inputs and
 /// outputs, tiles and slabs.
-const SIZES: [[usize; 3]; 14] = [
+const SIZES: [[usize; 3]; 16] = [
     [1, 1, 1],
     [1, 64, 8],
     [1, 1000, 131],
@@ -24,6 +24,8 @@ const SIZES: [[usize; 3]; 14] = [
     [970, 33, 40],
     [300, 513, 130],
     [490, 300, 41],
+    [300, 200, 48],
+    [500, 256, 256],
 ];
 
 /// Memory orders of a weight: PyTorch's layout, burn's, and a part of either.
@@ -77,8 +79,41 @@ fn is_fused(weight: &Tensor<TestBackend, 2>) -> bool {
         x: random([2, weight.dims()[0]], 1),
         weight: weight.clone(),
         bias: None,
+        activation: None,
     })
     .is_ok()
+}
+
+/// Activations of a product are those of its output, bit for bit, with a bias and without.
+#[test]
+fn activations_are_those_of_the_output() {
+    for [rows, inputs, outputs] in SIZES {
+        let (x, w) = (random([rows, inputs], 1), random([inputs, outputs], 2));
+        for bias in [None, Some(random([outputs], 3))] {
+            for dtype in [DType::F16, DType::BF16, DType::F32] {
+                // The order of inputs too, in which weights are mapped.
+                let mapped: Tensor<TestBackend, 1> = w.clone().transpose().flatten(0, 1);
+                let mapped = mapped.reshape([outputs, inputs]).transpose();
+                for w in [w.clone(), mapped] {
+                    let w = w.cast(dtype);
+                    let y = linear(x.clone(), w.clone(), bias.clone());
+                    for (activation, expected) in [
+                        (Activation::Gelu, crate::gelu(y.clone())),
+                        (Activation::QuickGelu, crate::quick_gelu(y.clone())),
+                    ] {
+                        let found = crate::linear::activated(
+                            x.clone(),
+                            w.clone(),
+                            bias.clone(),
+                            activation,
+                        );
+                        let difference = (found.unwrap() - expected).abs().max().into_scalar();
+                        assert_eq!(difference, 0.0, "{rows}x{inputs}x{outputs} {dtype:?}");
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@
 mod blocks;
 #[cfg(feature = "cube")]
 mod dense;
+#[cfg(feature = "flex")]
+mod int8;
 #[cfg(feature = "cube")]
 mod planes;
 mod product_in_parts;
@@ -18,12 +20,16 @@ use burn::tensor::{Tensor, activation, backend::Backend};
 
 #[cfg(feature = "flex")]
 pub use blocks::BlockWeight;
+#[cfg(feature = "flex")]
+pub use int8::Int8Weight;
 #[cfg(feature = "cube")]
 pub use planes::PlaneWeight;
 pub use q8_0::{Q8_0Block, Q8_0Weight};
 pub use weight::LinearWeight;
 
 use crate::dispatch::on_gpu_without_gradients;
+#[cfg(feature = "flex")]
+use crate::flex;
 
 /// Configuration of a [`Linear`] layer.
 #[derive(Config, Debug)]
@@ -90,9 +96,55 @@ impl<B: Backend> Linear<B> {
         activation::relu(self.forward(x))
     }
 
-    /// Computes the outputs of several layers for one input. Weights in blocks on the processor are
-    /// multiplied together, and so are three dense ones and a few rows of `x` on GPUs without
-    /// gradients.
+    /// Computes `gelu(y)`. On the processor without gradients floats and weights of eight bits apply
+    /// it to their product where it is in the cache.
+    ///
+    /// # Shapes
+    /// - x: `[.., d_input]`
+    /// - output: `[.., d_output]`
+    pub fn forward_gelu<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        #[cfg(feature = "flex")]
+        let x = match self.activated(x, flex::Activation::Gelu) {
+            Ok(output) => return output,
+            Err(x) => x,
+        };
+        crate::gelu(self.forward(x))
+    }
+
+    /// Computes `quick_gelu(y)`, as [`forward_gelu`](Self::forward_gelu) does its function.
+    ///
+    /// # Shapes
+    /// - x: `[.., d_input]`
+    /// - output: `[.., d_output]`
+    pub fn forward_quick_gelu<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        #[cfg(feature = "flex")]
+        let x = match self.activated(x, flex::Activation::QuickGelu) {
+            Ok(output) => return output,
+            Err(x) => x,
+        };
+        crate::quick_gelu(self.forward(x))
+    }
+
+    /// Computes the activation of the output together with it, or returns the input.
+    #[cfg(feature = "flex")]
+    fn activated<const D: usize>(
+        &self,
+        x: Tensor<B, D>,
+        activation: flex::Activation,
+    ) -> Result<Tensor<B, D>, Tensor<B, D>> {
+        let bias = || self.bias.as_ref().map(|bias| bias.val());
+        match &self.weight {
+            LinearWeight::Int8(weight) => weight.activated(x, bias(), Some(activation)),
+            LinearWeight::Dense(weight) => {
+                crate::linear::activated(x, weight.val(), bias(), activation)
+            }
+            _ => Err(x),
+        }
+    }
+
+    /// Computes the outputs of several layers for one input. Weights in blocks or of eight bits on
+    /// the processor are multiplied together, and so are three dense ones and a few rows of `x` on
+    /// GPUs without gradients.
     ///
     /// # Shapes
     /// - x: `[.., d_input]`
@@ -104,12 +156,17 @@ impl<B: Backend> Linear<B> {
         #[cfg(feature = "flex")]
         let x = {
             let in_blocks = |layer: &&Self| matches!(layer.weight, LinearWeight::Blocks(_));
-            match layers.iter().all(in_blocks) {
-                false => x,
-                true => match Self::block_products(layers, x) {
-                    Ok(outputs) => return outputs,
-                    Err(x) => x,
-                },
+            let of_eight_bits = |layer: &&Self| matches!(layer.weight, LinearWeight::Int8(_));
+            let outputs = if layers.iter().all(in_blocks) {
+                Self::block_products(layers, x)
+            } else if layers.iter().all(of_eight_bits) {
+                Self::int8_products(layers, x)
+            } else {
+                Err(x)
+            };
+            match outputs {
+                Ok(outputs) => return outputs,
+                Err(x) => x,
             }
         };
         #[cfg(feature = "cube")]
@@ -158,6 +215,22 @@ impl<B: Backend> Linear<B> {
             _ => None,
         });
         let outputs = blocks::products(x, &weights.collect::<Vec<_>>())?;
+        Ok(outputs.try_into().expect("an output a layer"))
+    }
+
+    /// Computes the products of weights of eight bits, or returns the input.
+    #[cfg(feature = "flex")]
+    fn int8_products<const D: usize, const N: usize>(
+        layers: [&Self; N],
+        x: Tensor<B, D>,
+    ) -> Result<[Tensor<B, D>; N], Tensor<B, D>> {
+        let weights = layers.iter().filter_map(|layer| match &layer.weight {
+            LinearWeight::Int8(weight) => {
+                Some((weight, layer.bias.as_ref().map(|bias| bias.val())))
+            }
+            _ => None,
+        });
+        let outputs = int8::products(x, &weights.collect::<Vec<_>>(), None)?;
         Ok(outputs.try_into().expect("an output a layer"))
     }
 

@@ -1,6 +1,7 @@
 //! Storage of a linear layer's weight.
 
 use core::ops::Range;
+use std::borrow::Cow;
 
 use burn::module::{
     AutodiffModule, Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper,
@@ -11,6 +12,8 @@ use burn::tensor::{DType, Tensor, TensorData};
 
 #[cfg(feature = "flex")]
 use super::blocks::BlockWeight;
+#[cfg(feature = "flex")]
+use super::int8::Int8Weight;
 #[cfg(feature = "cube")]
 use super::planes::PlaneWeight;
 use super::q8_0::{Q8_0Block, Q8_0Weight};
@@ -31,6 +34,9 @@ pub enum LinearWeight<B: Backend> {
     /// Blocks of any format, on the processor.
     #[cfg(feature = "flex")]
     Blocks(BlockWeight<B>),
+    /// Integers of eight bits with one scale for each output, on the processor.
+    #[cfg(feature = "flex")]
+    Int8(Int8Weight<B>),
     /// Blocks of any format, on a GPU with kernels for them.
     #[cfg(feature = "cube")]
     Planes(PlaneWeight<B>),
@@ -79,13 +85,51 @@ impl<B: Backend> LinearWeight<B> {
         Ok(Self::from_blocks(&blocks.collect()?, device))
     }
 
-    /// Format of the blocks; `None` for a dense weight.
+    /// Returns whether rows of this many inputs can be integers of eight bits: whole blocks of
+    /// `Q8_0`, as which files hold them, whose sums fit 32 bits.
+    pub fn fits_int8(d_input: usize) -> bool {
+        /// Inputs whose products, 127 · 127 each, fit a sum.
+        const MOST: usize = (i32::MAX / (127 * 127)) as usize;
+        d_input > 0 && d_input <= MOST && BlockType::Q8_0.row_bytes(d_input).is_some()
+    }
+
+    /// Rounds floats `[d_output, d_input]` to integers of eight bits with one scale for each
+    /// output. All threads fetch some rows at a time. On other devices than the processor, which
+    /// have no product for them, they become blocks of `Q8_0`, with a warning in the log.
+    ///
+    /// # Errors
+    /// When rows cannot be fetched.
+    ///
+    /// # Panics
+    /// For rows that do not [fit](Self::fits_int8).
+    pub fn read_int8<'a, E: Send>(
+        [d_output, d_input]: [usize; 2],
+        fetch: impl Fn(Range<usize>) -> Result<Cow<'a, [f32]>, E> + Sync,
+        device: &B::Device,
+    ) -> Result<Self, E> {
+        assert!(Self::fits_int8(d_input), "rows of {d_input} values");
+        let dims = [d_output, d_input];
+        #[cfg(feature = "flex")]
+        if crate::on_processor::<B>() {
+            return Ok(Self::Int8(Int8Weight::read(dims, fetch, device)?));
+        }
+        log::warn!("int8 weights are converted to Q8_0: this device has no product for them");
+        let values = fetch(0..d_output)?;
+        let blocks = Blocks::quantize(BlockType::Q8_0, dims, &values);
+        let blocks = blocks.expect("whole blocks of a written format");
+        Ok(Self::from_blocks(&blocks, device))
+    }
+
+    /// Format of the blocks, those that files hold for weights of eight bits; `None` for a dense
+    /// weight.
     pub fn block_type(&self) -> Option<BlockType> {
         match self {
             Self::Dense(_) => None,
             Self::Q8_0(_) => Some(BlockType::Q8_0),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => Some(blocks.block_type()),
+            #[cfg(feature = "flex")]
+            Self::Int8(_) => Some(BlockType::Q8_0),
             #[cfg(feature = "cube")]
             Self::Planes(blocks) => Some(blocks.block_type()),
         }
@@ -98,6 +142,8 @@ impl<B: Backend> LinearWeight<B> {
             Self::Q8_0(blocks) => Some(blocks.to_blocks()),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => Some(blocks.to_blocks()),
+            #[cfg(feature = "flex")]
+            Self::Int8(weight) => Some(weight.to_blocks()),
             #[cfg(feature = "cube")]
             Self::Planes(blocks) => Some(blocks.to_blocks()),
         }
@@ -110,6 +156,8 @@ impl<B: Backend> LinearWeight<B> {
             Self::Q8_0(blocks) => blocks.dequantize(0..blocks.dims()[1]),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => blocks.dequantize(0..blocks.dims()[1]),
+            #[cfg(feature = "flex")]
+            Self::Int8(weight) => weight.dequantize(0..weight.dims()[1]),
             #[cfg(feature = "cube")]
             Self::Planes(blocks) => blocks.dequantize(0..blocks.dims()[1]),
         }
@@ -122,6 +170,8 @@ impl<B: Backend> LinearWeight<B> {
             Self::Q8_0(blocks) => blocks.dims(),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => blocks.dims(),
+            #[cfg(feature = "flex")]
+            Self::Int8(weight) => weight.dims(),
             #[cfg(feature = "cube")]
             Self::Planes(blocks) => blocks.dims(),
         }
@@ -134,8 +184,21 @@ impl<B: Backend> LinearWeight<B> {
             Self::Q8_0(blocks) => blocks.device(),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => blocks.device(),
+            #[cfg(feature = "flex")]
+            Self::Int8(weight) => weight.device(),
             #[cfg(feature = "cube")]
             Self::Planes(blocks) => blocks.device(),
+        }
+    }
+
+    /// Returns whether products round their input where the processor is faster then, so that other
+    /// products of the layer may too: weights of bf16 and of eight bits.
+    pub fn rounds_inputs(&self) -> bool {
+        match self {
+            Self::Dense(param) => param.val().dtype() == DType::BF16,
+            #[cfg(feature = "flex")]
+            Self::Int8(_) => true,
+            _ => false,
         }
     }
 
@@ -185,6 +248,8 @@ impl<B: Backend> LinearWeight<B> {
             Self::Q8_0(blocks) => blocks.product(x, 0..blocks.dims()[1], bias),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => blocks.product(x, bias),
+            #[cfg(feature = "flex")]
+            Self::Int8(weight) => weight.product(x, bias),
             #[cfg(feature = "cube")]
             Self::Planes(blocks) => blocks.product(x, bias),
         }
@@ -205,6 +270,8 @@ impl<B: Backend> LinearWeight<B> {
             Self::Q8_0(blocks) => blocks.product(x, outputs, bias),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => blocks.product_of(x, outputs, bias),
+            #[cfg(feature = "flex")]
+            Self::Int8(weight) => weight.product_of(x, outputs, bias),
             #[cfg(feature = "cube")]
             Self::Planes(blocks) => blocks.product_of(x, outputs, bias),
         }
@@ -257,6 +324,8 @@ impl<B: Backend> Module<B> for LinearWeight<B> {
             Self::Q8_0(blocks) => Self::Q8_0(blocks.to_device(device)),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => Self::Blocks(blocks.to_device(device)),
+            #[cfg(feature = "flex")]
+            Self::Int8(weight) => Self::Int8(weight.to_device(device)),
             #[cfg(feature = "cube")]
             Self::Planes(blocks) => Self::Planes(blocks.to_device(device)),
         }
@@ -268,6 +337,8 @@ impl<B: Backend> Module<B> for LinearWeight<B> {
             Self::Q8_0(blocks) => Self::Q8_0(blocks.to_device(device)),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => Self::Blocks(blocks.to_device(device)),
+            #[cfg(feature = "flex")]
+            Self::Int8(weight) => Self::Int8(weight.to_device(device)),
             #[cfg(feature = "cube")]
             Self::Planes(blocks) => Self::Planes(blocks.to_device(device)),
         }
@@ -297,6 +368,8 @@ impl<B: AutodiffBackend> AutodiffModule<B> for LinearWeight<B> {
             Self::Q8_0(blocks) => LinearWeight::Q8_0(blocks.inner()),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => LinearWeight::Blocks(blocks.inner()),
+            #[cfg(feature = "flex")]
+            Self::Int8(weight) => LinearWeight::Int8(weight.inner()),
             #[cfg(feature = "cube")]
             Self::Planes(blocks) => LinearWeight::Planes(blocks.inner()),
         }
@@ -310,6 +383,8 @@ impl<B: AutodiffBackend> AutodiffModule<B> for LinearWeight<B> {
             LinearWeight::Q8_0(blocks) => Self::Q8_0(Q8_0Weight::from_inner(blocks)),
             #[cfg(feature = "flex")]
             LinearWeight::Blocks(blocks) => Self::Blocks(BlockWeight::from_inner(blocks)),
+            #[cfg(feature = "flex")]
+            LinearWeight::Int8(weight) => Self::Int8(Int8Weight::from_inner(weight)),
             #[cfg(feature = "cube")]
             LinearWeight::Planes(blocks) => Self::Planes(PlaneWeight::from_inner(blocks)),
         }
@@ -328,6 +403,11 @@ impl<B: Backend> ModuleDisplayDefault for LinearWeight<B> {
             Self::Blocks(blocks) => {
                 let (format, shape) = (blocks.block_type(), blocks.dims());
                 let shape = format!("{format} {{shape: {shape:?}}}");
+                content.add_formatted(&shape).optional()
+            }
+            #[cfg(feature = "flex")]
+            Self::Int8(weight) => {
+                let shape = format!("Int8 {{shape: {:?}}}", weight.dims());
                 content.add_formatted(&shape).optional()
             }
             #[cfg(feature = "cube")]

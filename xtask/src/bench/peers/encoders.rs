@@ -27,7 +27,9 @@ const FORMS: [&[(&str, &str)]; 2] = [
     ],
 ];
 /// Our forms beside them.
-const OURS: [&[&str]; 2] = [&["f32"], &["bf16", "q8_0"]];
+const OURS: [&[&str]; 2] = [&["f32"], &["bf16", "q8_0", "int8"]];
+/// Those of the matrices of encoders alone.
+const IN_BLOCKS: [&str; 2] = ["q8_0", "int8"];
 
 /// Program that has the part in a form.
 struct Side {
@@ -48,7 +50,7 @@ pub(super) fn run(options: &Peers, name: &str, machine: &Machine) -> Result<()> 
     for (ours, theirs) in OURS.into_iter().zip(FORMS) {
         let ours = ours
             .iter()
-            .filter(|form| part.in_blocks || **form != "q8_0");
+            .filter(|form| part.in_blocks || !IN_BLOCKS.contains(form));
         let mut sides = Vec::new();
         for form in ours {
             sides.push(our_side(options, part, form)?);
