@@ -2,7 +2,6 @@
 //!
 //! The tokens of all tiles are the rows of one matrix, as in [`clip`](crate::clip).
 
-use anyref_ops::dispatch::{BackendKind, FlexKind};
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use anyref_ops::{AttentionInput, add, attention};
 use burn::module::{Initializer, Module, Param};
@@ -41,20 +40,7 @@ impl<B: Backend> InternAttention<B> {
     pub fn forward(&self, x: Tensor<B, 2>, tokens: usize) -> Tensor<B, 2> {
         let [rows, hidden] = x.dims();
         let heads = self.num_attention_heads;
-        let split = |x: Tensor<B, 2>, heads: usize| {
-            let width = x.dims()[1] / heads;
-            x.reshape([rows / tokens, tokens, heads, width])
-                .swap_dims(1, 2)
-        };
-        // Without gradients on the processor the parts are views of one product.
-        let at_once = BackendKind::of::<B>(&x.device()) == BackendKind::Flex(FlexKind::Inference);
-        let [query, key, value] = match at_once {
-            true => {
-                let all = split(self.qkv.forward(x), 3 * heads);
-                [0, 1, 2].map(|index| all.clone().narrow(1, index * heads, heads))
-            }
-            false => self.qkv.forward_parts(x).map(|part| split(part, heads)),
-        };
+        let [query, key, value] = self.qkv.forward_heads(x, [rows / tokens, heads]);
         let rounded = self.qkv.weight.rounds_inputs();
         let mixed = attention(AttentionInput::new(query, key, value).with_rounded(rounded));
         let mixed = mixed.swap_dims(1, 2).reshape([rows, hidden]);

@@ -1,6 +1,5 @@
 //! Self-attention over a grid, with decomposed relative positions.
 
-use anyref_ops::dispatch::{BackendKind, FlexKind};
 use anyref_ops::nn::{Linear, LinearConfig};
 use anyref_ops::{AttentionInput, RelativePosition, attention, relative_positions};
 use burn::module::{Initializer, Module, Param};
@@ -51,7 +50,7 @@ impl<B: Backend> SamVisionAttention<B> {
         let [batch, height, width, hidden] = x.dims();
         let tokens = height * width;
         let x = x.reshape([batch * tokens, hidden]);
-        let [query, key, value] = self.parts(x, [batch, tokens]);
+        let [query, key, value] = self.qkv.forward_heads(x, [batch, self.num_attention_heads]);
         let position = self.positions(query.clone(), [height, width]);
         let input = AttentionInput::new(query, key, value).with_relative_position(position);
         let mixed = attention(input.with_rounded(self.qkv.weight.rounds_inputs()));
@@ -59,21 +58,6 @@ impl<B: Backend> SamVisionAttention<B> {
         self.proj
             .forward(mixed)
             .reshape([batch, height, width, hidden])
-    }
-
-    /// Computes queries, keys and values, `[batch, heads, tokens, hidden_size / heads]`. Without
-    /// gradients on the processor they are views of one product.
-    fn parts(&self, x: Tensor<B, 2>, [batch, tokens]: [usize; 2]) -> [Tensor<B, 4>; 3] {
-        let heads = self.num_attention_heads;
-        let split = |x: Tensor<B, 2>, heads: usize| {
-            let width = x.dims()[1] / heads;
-            x.reshape([batch, tokens, heads, width]).swap_dims(1, 2)
-        };
-        if BackendKind::of::<B>(&x.device()) == BackendKind::Flex(FlexKind::Inference) {
-            let all = split(self.qkv.forward(x), 3 * heads);
-            return [0, 1, 2].map(|index| all.clone().narrow(1, index * heads, heads));
-        }
-        self.qkv.forward_parts(x).map(|part| split(part, heads))
     }
 
     /// Products of the unscaled queries with the position tables, whose length is fitted to the

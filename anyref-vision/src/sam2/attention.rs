@@ -40,23 +40,23 @@ impl<B: Backend> MultiScaleAttention<B> {
         let heads = self.num_attention_heads;
         let tokens = height * width;
         let x = x.reshape([batch * tokens, dim]);
-        let [query, key, value] = self.qkv.forward_parts(x);
-        let split = |x: Tensor<B, 2>, tokens: usize| {
-            x.reshape([batch, tokens, heads, dim_out / heads])
-                .swap_dims(1, 2)
-        };
-        let [key, value] = [key, value].map(|part| split(part, tokens));
-        let (query, [height, width]) = match self.pools {
-            false => (query, [height, width]),
+        let ([query, key, value], [height, width]) = match self.pools {
+            false => (self.qkv.forward_heads(x, [batch, heads]), [height, width]),
             true => {
+                let [query, key, value] = self.qkv.forward_parts(x);
                 let pooled = max_pool_2x2(query.reshape([batch, height, width, dim_out]));
                 let [_, height, width, _] = pooled.dims();
-                let rows = batch * height * width;
-                (pooled.reshape([rows, dim_out]), [height, width])
+                let query = pooled.reshape([batch * height * width, dim_out]);
+                let split = |x: Tensor<B, 2>| {
+                    let tokens = x.dims()[0] / batch;
+                    x.reshape([batch, tokens, heads, dim_out / heads])
+                        .swap_dims(1, 2)
+                };
+                ([query, key, value].map(split), [height, width])
             }
         };
-        let query = split(query, height * width);
-        let mixed = attention(AttentionInput::new(query, key, value));
+        let rounded = self.qkv.weight.rounds_inputs();
+        let mixed = attention(AttentionInput::new(query, key, value).with_rounded(rounded));
         let mixed = mixed
             .swap_dims(1, 2)
             .reshape([batch * height * width, dim_out]);

@@ -6,6 +6,7 @@ mod blocks;
 mod dense;
 #[cfg(feature = "flex")]
 mod int8;
+mod joint_heads;
 #[cfg(feature = "cube")]
 mod planes;
 mod product_in_parts;
