@@ -6,14 +6,12 @@ mod blocks;
 mod dense;
 #[cfg(feature = "flex")]
 mod int8;
-mod joint_heads;
+mod parts;
 #[cfg(feature = "cube")]
 mod planes;
 mod product_in_parts;
 mod q8_0;
 mod weight;
-
-use core::ops::Range;
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
@@ -28,7 +26,6 @@ pub use planes::PlaneWeight;
 pub use q8_0::{Q8_0Block, Q8_0Weight};
 pub use weight::LinearWeight;
 
-use crate::dispatch::on_gpu_without_gradients;
 #[cfg(feature = "flex")]
 use crate::flex;
 
@@ -233,54 +230,6 @@ impl<B: Backend> Linear<B> {
         });
         let outputs = int8::products(x, &weights.collect::<Vec<_>>(), None)?;
         Ok(outputs.try_into().expect("an output a layer"))
-    }
-
-    /// Computes the outputs in `N` parts of equal width. On GPUs without gradients a dense weight
-    /// is multiplied at once and the parts are views of the product, where a device takes such
-    /// views without a copy. Otherwise the weight is cut rather than the product: there are usually
-    /// far more rows than inputs, and the gradient of a slice has the size of the whole tensor.
-    ///
-    /// # Shapes
-    /// - x: `[rows, d_input]`
-    /// - outputs: `[rows, d_output / N]`
-    ///
-    /// # Panics
-    /// When `N` does not divide `d_output`.
-    pub fn forward_parts<const N: usize>(&self, x: Tensor<B, 2>) -> [Tensor<B, 2>; N] {
-        /// Bytes of whose multiples views begin and end on every GPU.
-        const VIEW: usize = 256;
-        let [_, d_output] = self.weight.dims();
-        assert!(
-            d_output.is_multiple_of(N),
-            "{N} parts of {d_output} outputs"
-        );
-        let width = d_output / N;
-        let aligned = (width * x.dtype().size()).is_multiple_of(VIEW);
-        let at_once = aligned && self.weight.dense().is_some();
-        if at_once && on_gpu_without_gradients::<B>(&x.device()) {
-            let whole = self.forward(x);
-            return core::array::from_fn(|part| whole.clone().narrow(1, part * width, width));
-        }
-        core::array::from_fn(|part| {
-            self.forward_outputs(x.clone(), part * width..(part + 1) * width)
-        })
-    }
-
-    /// Computes a range of the outputs. The weight is cut rather than the product.
-    ///
-    /// # Shapes
-    /// - x: `[.., d_input]`
-    /// - output: `[.., outputs.len()]`
-    pub fn forward_outputs<const D: usize>(
-        &self,
-        x: Tensor<B, D>,
-        outputs: Range<usize>,
-    ) -> Tensor<B, D> {
-        let bias = self
-            .bias
-            .as_ref()
-            .map(|bias| bias.val().narrow(0, outputs.start, outputs.len()));
-        self.weight.product_of(x, outputs, bias)
     }
 }
 

@@ -1,11 +1,61 @@
-//! Queries, keys and values of one projection, as heads.
+//! Outputs of a layer in parts, such as queries, keys and values of one projection.
+
+use core::ops::Range;
 
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::Linear;
-use crate::dispatch::{BackendKind, FlexKind};
+use crate::dispatch::{BackendKind, FlexKind, on_gpu_without_gradients};
 
 impl<B: Backend> Linear<B> {
+    /// Computes the outputs in `N` parts of equal width. On GPUs without gradients a dense weight
+    /// is multiplied at once and the parts are views of the product, where a device takes such
+    /// views without a copy. Otherwise the weight is cut rather than the product: there are usually
+    /// far more rows than inputs, and the gradient of a slice has the size of the whole tensor.
+    ///
+    /// # Shapes
+    /// - x: `[rows, d_input]`
+    /// - outputs: `[rows, d_output / N]`
+    ///
+    /// # Panics
+    /// When `N` does not divide `d_output`.
+    pub fn forward_parts<const N: usize>(&self, x: Tensor<B, 2>) -> [Tensor<B, 2>; N] {
+        /// Bytes of whose multiples views begin and end on every GPU.
+        const VIEW: usize = 256;
+        let [_, d_output] = self.weight.dims();
+        assert!(
+            d_output.is_multiple_of(N),
+            "{N} parts of {d_output} outputs"
+        );
+        let width = d_output / N;
+        let aligned = (width * x.dtype().size()).is_multiple_of(VIEW);
+        let at_once = aligned && self.weight.dense().is_some();
+        if at_once && on_gpu_without_gradients::<B>(&x.device()) {
+            let whole = self.forward(x);
+            return core::array::from_fn(|part| whole.clone().narrow(1, part * width, width));
+        }
+        core::array::from_fn(|part| {
+            self.forward_outputs(x.clone(), part * width..(part + 1) * width)
+        })
+    }
+
+    /// Computes a range of the outputs. The weight is cut rather than the product.
+    ///
+    /// # Shapes
+    /// - x: `[.., d_input]`
+    /// - output: `[.., outputs.len()]`
+    pub fn forward_outputs<const D: usize>(
+        &self,
+        x: Tensor<B, D>,
+        outputs: Range<usize>,
+    ) -> Tensor<B, D> {
+        let bias = self
+            .bias
+            .as_ref()
+            .map(|bias| bias.val().narrow(0, outputs.start, outputs.len()));
+        self.weight.product_of(x, outputs, bias)
+    }
+
     /// Computes the outputs in `N` parts of equal width, such as queries, keys and values, each
     /// split into heads. On the CPU without gradients the parts are views of one product; elsewhere
     /// they are those of [`forward_parts`](Self::forward_parts).
