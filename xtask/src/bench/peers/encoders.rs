@@ -29,7 +29,7 @@ const FORMS: [&[(&str, &str)]; 2] = [
 ];
 /// Our forms beside them.
 const OURS: [&[&str]; 2] = [&["f32"], &["bf16", "q8_0", "int8"]];
-/// Those of the matrices of encoders alone.
+/// Forms of the matrices of encoders alone.
 const IN_BLOCKS: [&str; 2] = ["q8_0", "int8"];
 /// Pause before a turn, in which the threads of the one before go to sleep.
 const PAUSE: Duration = Duration::from_millis(100);
