@@ -62,7 +62,7 @@ pub use permute::{permute, permuted_sum};
 pub use pointwise::pointwise;
 pub use pool::{each_within_pool, within_pool};
 pub use rotary::{Angles, CacheRoom, rotary, rotary_each, rotary_into_cache};
-pub use rows::{CacheCapacity, assign_rows};
+pub use rows::{CacheCapacity, append_row, assign_rows};
 pub use shared::{add, add_shared};
 pub use sinusoids::sinusoids;
 pub use windows::Windows;

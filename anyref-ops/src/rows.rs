@@ -66,3 +66,20 @@ pub(crate) fn assign_words<B: Backend>(
     let [batch, heads, count, dim] = rows.dims();
     buffer.slice_assign([0..batch, 0..heads, first..first + count, 0..dim], rows)
 }
+
+/// Copies the rows of each batch entry and one more after them; on the processor without gradients
+/// all threads copy, from a view too.
+///
+/// # Shapes
+/// - x: `[batch, rows, d]`
+/// - row: `[1, 1, d]`
+/// - output: `[batch, rows + 1, d]`
+pub fn append_row<B: Backend>(x: Tensor<B, 3>, row: Tensor<B, 3>) -> Tensor<B, 3> {
+    #[cfg(feature = "flex")]
+    let (x, row) = match super::flex::append_row(x, row) {
+        Ok(rows) => return rows,
+        Err(inputs) => inputs,
+    };
+    let [batch, _, width] = x.dims();
+    Tensor::cat(vec![x, row.expand([batch, 1, width])], 1)
+}

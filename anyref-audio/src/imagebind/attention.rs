@@ -2,7 +2,7 @@
 //! (`add_bias_kv=True`) or with a causal mask.
 
 use anyref_ops::nn::{Linear, LinearConfig};
-use anyref_ops::{AttentionInput, attention};
+use anyref_ops::{AttentionInput, append_row, attention};
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Tensor, backend::Backend};
@@ -85,11 +85,23 @@ impl<B: Backend> MultiheadAttention<B> {
     /// - x: `[batch, tokens, hidden]`
     /// - output: `[batch, tokens, hidden]`
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
+        let [_, tokens, _] = x.dims();
+        self.forward_first(x, tokens)
+    }
+
+    /// Computes the output of the first `count` tokens, which attend to all; with a causal mask
+    /// `count` is the number of all.
+    ///
+    /// # Shapes
+    /// - x: `[batch, tokens, hidden]`
+    /// - output: `[batch, count, hidden]`
+    pub(super) fn forward_first(&self, x: Tensor<B, 3>, count: usize) -> Tensor<B, 3> {
         let [batch, tokens, hidden] = x.dims();
+        assert!(count == tokens || !self.causal && count < tokens);
         let projected = self.in_proj_weight.product(x, &self.in_proj_bias);
         let part = |i: usize| projected.clone().narrow(2, i * hidden, hidden);
         let append = |x: Tensor<B, 3>, bias: &Option<Param<Tensor<B, 3>>>| match bias {
-            Some(bias) => Tensor::cat(vec![x, bias.val().expand([batch, 1, hidden])], 1),
+            Some(bias) => append_row(x, bias.val()),
             None => x,
         };
         let heads = |x: Tensor<B, 3>| {
@@ -98,13 +110,13 @@ impl<B: Backend> MultiheadAttention<B> {
                 .swap_dims(1, 2)
         };
         let input = AttentionInput::new(
-            heads(part(0)),
+            heads(part(0).narrow(1, 0, count)),
             heads(append(part(1), &self.bias_k)),
             heads(append(part(2), &self.bias_v)),
         );
         let input = input.with_causal(self.causal);
         let attended = attention(input.with_rounded(self.in_proj_weight.rounds_inputs()));
-        let attended = attended.swap_dims(1, 2).reshape([batch, tokens, hidden]);
+        let attended = attended.swap_dims(1, 2).reshape([batch, count, hidden]);
         self.out_proj.forward(attended)
     }
 }

@@ -77,6 +77,21 @@ impl<B: Backend> Block<B> {
     /// # Shapes
     /// - x, added, outputs: `[batch, tokens, hidden]`
     pub(super) fn step(&self, x: Tensor<B, 3>, added: Option<Tensor<B, 3>>) -> [Tensor<B, 3>; 2] {
+        let [_, tokens, _] = x.dims();
+        self.step_first(x, added, tokens)
+    }
+
+    /// [`step`](Self::step) whose output has the first `count` tokens alone.
+    ///
+    /// # Shapes
+    /// - x, added: `[batch, tokens, hidden]`
+    /// - outputs: `[batch, count, hidden]`
+    pub(super) fn step_first(
+        &self,
+        x: Tensor<B, 3>,
+        added: Option<Tensor<B, 3>>,
+        count: usize,
+    ) -> [Tensor<B, 3>; 2] {
         let [x, normed] = match added {
             Some(added) => self.norm_1.forward_sum(x, added),
             None => {
@@ -84,7 +99,14 @@ impl<B: Backend> Block<B> {
                 [x, normed]
             }
         };
-        let [x, normed] = self.norm_2.forward_sum(x, self.attn.forward(normed));
+        let mixed = self.attn.forward_first(normed, count);
+        let [_, tokens, _] = x.dims();
+        let x = if count < tokens {
+            x.narrow(1, 0, count)
+        } else {
+            x
+        };
+        let [x, normed] = self.norm_2.forward_sum(x, mixed);
         [x, self.mlp.forward(normed)]
     }
 }

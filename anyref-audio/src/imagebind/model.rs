@@ -209,9 +209,9 @@ impl<B: Backend> ImageBindAudio<B> {
             [channels, mel, frames],
             [1, self.input_size[0], self.input_size[1]]
         );
-        let tokens = self.trunk.forward(self.preprocessor.forward(clips));
-        // The norm works on each token, and only the class token needs it.
-        let cls = self.head.forward(tokens.narrow(1, 0, 1));
+        // The head needs the class token alone.
+        let tokens = self.preprocessor.forward(clips);
+        let cls = self.head.forward(self.trunk.forward_first(tokens, 1));
         scale_to_length(cls, self.logit_scale)
     }
 }

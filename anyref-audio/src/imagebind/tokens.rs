@@ -1,5 +1,6 @@
 //! Conversion of spectrograms to tokens: overlapping patches, a class token and learned positions.
 
+use anyref_ops::add_shared;
 use anyref_ops::nn::{LayerNorm, LayerNormConfig};
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
@@ -93,6 +94,7 @@ impl<B: Backend> AudioTokens<B> {
         let patches = self.rgbt_stem.norm_layer.forward(patches);
         let [batch, _, hidden] = patches.dims();
         let cls = self.cls_token.val().expand([batch, 1, hidden]);
-        Tensor::cat(vec![cls, patches], 1) + self.pos_embedding_helper.pos_embed.val()
+        let tokens = Tensor::cat(vec![cls, patches], 1);
+        add_shared(tokens, self.pos_embedding_helper.pos_embed.val())
     }
 }

@@ -44,14 +44,28 @@ impl<B: Backend> Trunk<B> {
     /// - tokens: `[batch, tokens, hidden]`
     /// - output: `[batch, tokens, hidden]`
     pub fn forward(&self, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
-        let start = (tokens, None);
-        let (x, added) = self.blocks.iter().fold(start, |(x, added), block| {
-            let [x, added] = block.step(x, added);
+        let [_, count, _] = tokens.dims();
+        self.forward_first(tokens, count)
+    }
+
+    /// Computes the output of the first `count` tokens, without causal masks: the last block leaves
+    /// out what the others alone need.
+    ///
+    /// # Shapes
+    /// - tokens: `[batch, tokens, hidden]`
+    /// - output: `[batch, count, hidden]`
+    pub(super) fn forward_first(&self, tokens: Tensor<B, 3>, count: usize) -> Tensor<B, 3> {
+        let [_, all, _] = tokens.dims();
+        let last = self.blocks.len().saturating_sub(1);
+        let blocks = self.blocks.iter().enumerate();
+        let (x, added) = blocks.fold((tokens, None), |(x, added), (index, block)| {
+            let count = if index == last { count } else { all };
+            let [x, added] = block.step_first(x, added, count);
             (x, Some(added))
         });
         match added {
             Some(added) => add(added, x),
-            None => x,
+            None => x.narrow(1, 0, count),
         }
     }
 }

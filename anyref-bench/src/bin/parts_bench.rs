@@ -3,9 +3,9 @@
 //!     parts_bench BACKEND PRESET DTYPE [SAM]
 //!
 //! DTYPE is a type of floats, or a format of blocks or int8 that the matrices of the encoders are
-//! rounded to, f32 otherwise. Weights have the types and the layout of a model that the program `anyref`
-//! loads from safetensors with `--dtype`; memory is allocated as there. SAM replaces that of the
-//! preset: vit-b, vit-l or vit-h.
+//! rounded to, f32 otherwise. Weights have the types and the layout of a model that the program
+//! `anyref` loads from safetensors with `--dtype`; memory is allocated as there. SAM replaces that
+//! of the preset: vit-b, vit-l or vit-h.
 //!
 //! Prints what it is as JSON on one line, then answers every line with the name of a part by the
 //! seconds of one run of it. Nothing leaves the device but the tokens of an answer and a number

@@ -5,6 +5,7 @@
 //! backend, a type other than f32), and the caller continues with the composed form.
 
 mod activation;
+mod append_row;
 mod attention;
 mod blocks;
 mod buffer;
@@ -33,6 +34,7 @@ mod tests;
 mod windows;
 
 pub(crate) use activation::{Activation, activation};
+pub(crate) use append_row::append_row;
 pub(crate) use attention::{attention, cached_attention, relative_positions};
 pub(crate) use blocks::{BlockInput, Panels, block_products, tracked_block_product};
 pub(crate) use cached_rows::{dequantize_rows, quantize_rows};

@@ -21,9 +21,9 @@ const CHUNK: usize = 16 * 1024;
 pub(crate) struct NormSum<B: Backend, const D: usize> {
     /// `[.., d]`
     pub(crate) x: Tensor<B, D>,
-    /// Added to `x` first, of its shape.
+    /// Addend of `x`, of its shape.
     pub(crate) added: Option<Tensor<B, D>>,
-    /// Added to the norm, `[1 or the first dimension of x, .., d]`.
+    /// Addend of the norm, `[1 or the first dimension of x, .., d]`.
     pub(crate) places: Option<Tensor<B, D>>,
     /// `[d]`
     pub(crate) gamma: Tensor<B, 1>,

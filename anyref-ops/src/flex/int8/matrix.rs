@@ -14,7 +14,7 @@ pub(super) const PANEL: usize = 32;
 pub(super) const IN_WORD: usize = 4;
 /// Bytes of a line: a word for each output of a panel.
 pub(super) const LINE: usize = PANEL * IN_WORD;
-/// Added to each step, so that bytes have no sign.
+/// Offset of each step, so that bytes have no sign.
 pub(super) const OFFSET: u8 = 128;
 /// Inputs whose products, 127 · 127 each, always fit the sum.
 const MOST: usize = (i32::MAX / (127 * 127)) as usize;

@@ -32,7 +32,7 @@ pub(super) struct Rows {
 pub(super) struct RowBlock<'a> {
     /// `[words, BLOCK]`, each word of four inputs
     pub(super) values: &'a [u32],
-    /// At most [`BLOCK`]
+    /// Factors of at most [`BLOCK`] rows.
     pub(super) factors: &'a [Factors],
 }
 

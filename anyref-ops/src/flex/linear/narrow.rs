@@ -1,5 +1,5 @@
-//! Products of many rows and few weights, which a core's cache holds as a whole: rows are read where
-//! they lie, and products are written where they belong.
+//! Products of many rows and few weights, which a core's cache holds as a whole: rows are read
+//! where they lie, and products are written where they belong.
 
 use rayon::prelude::*;
 

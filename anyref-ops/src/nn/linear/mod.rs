@@ -94,8 +94,8 @@ impl<B: Backend> Linear<B> {
         activation::relu(self.forward(x))
     }
 
-    /// Computes `gelu(y)`. On the processor without gradients floats and weights of eight bits apply
-    /// it to their product where it is in the cache.
+    /// Computes `gelu(y)`. On the processor without gradients floats and weights of eight bits
+    /// apply it to their product where it is in the cache.
     ///
     /// # Shapes
     /// - x: `[.., d_input]`

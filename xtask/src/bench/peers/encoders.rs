@@ -28,7 +28,7 @@ const FORMS: [&[(&str, &str)]; 2] = [
 ];
 /// Our forms beside them.
 const OURS: [&[&str]; 2] = [&["f32"], &["bf16", "q8_0", "int8"]];
-/// Those of the matrices of encoders alone.
+/// Forms of the matrices of encoders alone.
 const IN_BLOCKS: [&str; 2] = ["q8_0", "int8"];
 
 /// Program that has the part in a form.
