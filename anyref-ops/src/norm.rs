@@ -35,7 +35,7 @@ pub fn layer_norm<B: Backend, const D: usize>(
     composed::layer_norm(x, gamma, beta, epsilon)
 }
 
-/// `x + added`, and its [`layer_norm`]; on GPUs without gradients in one launch.
+/// `x + added`, and its [`layer_norm`]; on GPUs in one launch.
 ///
 /// # Shapes
 /// - x, added and outputs: `[..., d]`
@@ -115,7 +115,7 @@ pub fn rms_norm<B: Backend, const D: usize>(
     composed::rms_norm(x, gamma, epsilon)
 }
 
-/// `x + added`, and its [`rms_norm`]; on GPUs without gradients in one launch.
+/// `x + added`, and its [`rms_norm`]; on GPUs in one launch.
 ///
 /// # Shapes
 /// - x, added and outputs: `[..., d]`
