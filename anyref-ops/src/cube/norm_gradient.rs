@@ -20,9 +20,9 @@ const ADDING_UNITS: u32 = 64;
 
 /// Gradients of a [normalisation](super::norm::Norm).
 ///
-/// Inputs are the normalised rows as they were, `[n, d]`, the scale, `[d]`, and the gradient of the
-/// output, `[n, d]`, all of one type, which is that of the outputs: the gradient of the rows and, if
-/// wanted, of the scale and the shift. Values and sums are f32; means and scales of rows are
+/// Inputs are the rows as they were before, `[n, d]`, the scale, `[d]`, and the gradient of the
+/// output, `[n, d]`, all of one type, which is that of the outputs: the gradient of the rows and,
+/// if wanted, of the scale and the shift. Values and sums are f32; means and scales of rows are
 /// computed again. Gradients of parameters are sums of at most [`PARTS`] cubes' sums, in a fixed
 /// order.
 #[derive(Debug, Clone, Copy)]

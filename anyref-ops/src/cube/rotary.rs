@@ -134,8 +134,8 @@ fn rotate_each<F: Float>(
 /// Gradient of one of the tensors that [`Rotary`] rotates.
 ///
 /// Inputs are the gradient of the rotated tensor, `[batch, heads, length, head_dim]`, in any order,
-/// and the cosines and sines of the rotation, all of one type. The output has the shape of the first
-/// and lies in memory as rows of tokens.
+/// and the cosines and sines of the rotation, all of one type. The output has the shape of the
+/// first and lies in memory as rows of tokens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RotaryGradient;
 

@@ -91,8 +91,9 @@ pub(super) fn attend<F: Float, K: Float, M: Numeric, N: Size>(
     );
 }
 
-/// [`attend`], which also writes the largest score of each query and the sum of its weights relative
-/// to that, from which its probabilities can be computed again, `[batch, heads, queries, 2]`.
+/// [`attend`], which also writes the largest score of each query and the sum of its weights
+/// relative to that, from which its probabilities can be computed again, `[batch, heads, queries,
+/// 2]`.
 #[cube(launch, address_type = "dynamic")]
 pub(super) fn attend_keeping<F: Float, K: Float, M: Numeric, N: Size>(
     query: &Tensor<Vector<F, N>>,

@@ -35,15 +35,7 @@ fn constant<B: Backend, const D: usize>(
 /// parameters' gradients, and, without these, than cubes lie abreast.
 fn norms_have_gradients<B: Backend>() {
     let epsilon = 1e-3;
-    for [rows, width] in [
-        [1, 1],
-        [3, 7],
-        [5, 64],
-        [2, 1000],
-        [7, 2048],
-        [300, 33],
-        [32_770, 4],
-    ] {
+    for [rows, width] in [[1, 1], [3, 7], [2, 1000], [3, 2048], [300, 33], [32_770, 4]] {
         each_type::<B>(|dtype| {
             for centred in [false, true] {
                 let case = format!("{rows}x{width} {dtype:?} {centred}");

@@ -8,8 +8,8 @@ use crate::cube::many_queries::kernel::{Changes, is_hidden};
 use crate::cube::many_queries::tile::{EACH, KEYS, LANES, MINE, Mine, WEIGHT_PITCH};
 use crate::cube::masks::LOWEST;
 
-/// Gradients of a tile of keys and values of a head, a cube each: tiles, heads of keys and batch are
-/// the axes. `along` has the products of outputs with their gradients.
+/// Gradients of a tile of keys and values of a head, a cube each: tiles, heads of keys and batch
+/// are the axes. `along` has the products of outputs with their gradients.
 #[cube(launch, address_type = "dynamic")]
 pub(super) fn key_gradients<F: Float, M: Numeric, N: Size>(
     query: &Tensor<Vector<F, N>>,

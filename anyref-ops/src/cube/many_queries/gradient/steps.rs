@@ -31,8 +31,8 @@ pub(super) fn hold<F: Float, N: Size>(
     );
 }
 
-/// Products of a unit's rows with its rows of a tile of a head's, which begins at row `first`; those
-/// of a row of the tile lie beside one another.
+/// Products of a unit's rows with its rows of a tile of a head's, which begins at row `first`;
+/// those of a row of the tile lie beside one another.
 #[cube]
 pub(super) fn products<F: Float, N: Size>(
     held: &SharedMemory<Vector<f32, N>>,
