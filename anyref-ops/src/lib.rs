@@ -37,6 +37,7 @@ mod rows;
 mod shared;
 mod sinusoids;
 pub mod testing;
+mod token_losses;
 mod windows;
 mod words;
 
@@ -65,6 +66,7 @@ pub use rotary::{Angles, CacheRoom, rotary, rotary_each, rotary_into_cache};
 pub use rows::{CacheCapacity, append_row, assign_rows};
 pub use shared::{add, add_shared};
 pub use sinusoids::sinusoids;
+pub use token_losses::token_losses;
 pub use windows::Windows;
 
 /// Code of the README, compiled and run with the tests of the documentation.

@@ -65,8 +65,8 @@ pub fn layer_norm_gelu<B: Backend, const D: usize>(
     super::gelu(layer_norm(x, gamma, beta, epsilon))
 }
 
-/// `x + added`, and its [`layer_norm`]; without gradients in one launch on GPUs, and in one pass on
-/// the processor.
+/// `x + added`, and its [`layer_norm`]; on GPUs in one launch, without gradients on the processor in
+/// one pass.
 ///
 /// # Shapes
 /// - x, added and outputs: `[..., d]`
@@ -184,7 +184,7 @@ pub fn rms_norm<B: Backend, const D: usize>(
     composed::rms_norm(x, gamma, epsilon)
 }
 
-/// `x + added`, and its [`rms_norm`]; on GPUs without gradients in one launch.
+/// `x + added`, and its [`rms_norm`]; on GPUs in one launch.
 ///
 /// # Shapes
 /// - x, added and outputs: `[..., d]`

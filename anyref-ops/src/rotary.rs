@@ -38,7 +38,7 @@ pub fn rotary<B: Backend>(x: Tensor<B, 4>, angles: &Angles<B>) -> Tensor<B, 4> {
     composed(x, angles)
 }
 
-/// Rotates queries and keys as [`rotary`] does, on GPUs without gradients in one launch.
+/// Rotates queries and keys as [`rotary`] does, on GPUs in one launch.
 ///
 /// # Shapes
 /// - query and key: `[batch, heads, length, head_dim]`, whose heads may differ in number

@@ -1,5 +1,6 @@
 //! Losses of the paper: cross-entropy on the answer, BCE and dice on the masks.
 
+use anyref_ops as ops;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Int, Tensor, activation, backend::Backend};
 
@@ -25,8 +26,7 @@ pub(crate) fn scalar<B: Backend>(tensor: Tensor<B, 1>) -> f64 {
 
 /// Mean cross-entropy of logits `[n, classes]` against class indices `[n]`.
 pub fn cross_entropy<B: Backend>(logits: Tensor<B, 2>, targets: Tensor<B, 1, Int>) -> Tensor<B, 1> {
-    let picked = activation::log_softmax(logits, 1).gather(1, targets.unsqueeze_dim(1));
-    -picked.mean()
+    ops::token_losses(logits, targets).mean()
 }
 
 /// Binary cross-entropy with logits, averaged over a mask's pixels in the picture: `[masks]`.

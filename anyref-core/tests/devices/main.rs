@@ -10,6 +10,8 @@ mod counting;
 #[cfg(feature = "vulkan")]
 mod launches;
 mod published;
+#[cfg(feature = "vulkan")]
+mod training;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -91,6 +93,14 @@ macro_rules! backend {
 backend!(wgpu, burn::backend::Wgpu, BackendName::Wgpu, 1e-5);
 #[cfg(feature = "vulkan")]
 backend!(vulkan, burn::backend::Vulkan, BackendName::Vulkan, 1e-5);
+/// Backend of kernels, and one whose type has none: its integers, which no tensor has, are 64 bits.
+#[cfg(feature = "vulkan")]
+#[test]
+fn a_training_step_has_the_gradients_of_the_processor() {
+    use burn::backend::Vulkan;
+    training::a_training_step_has_the_gradients_of_the_processor::<Vulkan, Vulkan<f32, i64>>(1e-4);
+}
+
 // Tensor cores round their operands to tf32, with a fraction of ten bits.
 #[cfg(feature = "cuda")]
 backend!(cuda, burn::backend::Cuda, BackendName::Cuda, 2e-3);

@@ -21,6 +21,9 @@ use crate::dispatch::on_processor;
 /// `softmax(query · keyᵀ · scale + bias) · value`. A query whose every key is masked attends to all
 /// keys alike instead of giving NaN.
 ///
+/// Scores of all queries are in memory only where no fused form takes the arguments: on GPUs
+/// relative positions with gradients, and heads wider than 256.
+///
 /// # Shapes
 /// - output: `[batch, heads, queries, value_dim]`
 pub fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {

@@ -15,7 +15,12 @@
 //! * [`gemv`]: products of a few rows and several weights in one launch.
 //! * [`short_columns`]: a batch of products of a few rows and many short columns in one launch.
 //! * [`few_queries`], [`few_keys`]: attention of a few queries, or to a few keys, in one launch.
-//! * [`many_queries`]: attention of many in one launch, and relative positions in another.
+//! * [`many_queries`]: attention of many in one launch, and relative positions in another; its
+//!   gradients in two.
+//! * [`norm_gradient`]: gradients of normalisations.
+//! * [`token_losses`]: cross-entropies of rows of logits, and their gradient.
+//! * [`gradients`]: operations of a graph for `Autodiff` over any of these backends, made of these
+//!   kernels.
 
 mod backend;
 mod blocks;
@@ -25,10 +30,12 @@ mod few_queries;
 mod fusion;
 mod gemv;
 mod gpu_backends;
+mod gradients;
 mod launching;
 mod many_queries;
 mod masks;
 mod norm;
+mod norm_gradient;
 mod operation;
 mod placed_norm;
 mod reading;
@@ -40,12 +47,15 @@ mod short_columns;
 mod swiglu;
 #[cfg(all(test, any(feature = "wgpu", feature = "vulkan", feature = "cuda")))]
 mod tests;
+mod token_losses;
 
 pub(crate) use blocks::{BlockForms, block_forms};
 pub(crate) use calls::{
-    Appending, DenseProduct, KernelAttention, NormParameters, add_norm, attend, clipped_product,
-    gated_product, norm, one_product, placed_norm, position_products, rotate, rotate_and_append,
-    short_columns, swiglu, three_products,
+    Appending, DenseProduct, KernelAttention, NormParameters, clipped_product, gated_product,
+    one_product, placed_norm, rotate_and_append, short_columns, three_products,
 };
 pub use gpu_backends::{GpuBackendVisitor, visit_gpu_backends};
+pub(crate) use gradients::{
+    add_norm, attend, norm, position_products, rotate, swiglu, token_losses,
+};
 pub(crate) use rotary_append::RotaryAppend;

@@ -19,6 +19,7 @@ use super::rotary::Rotary;
 use super::rotary_append::RotaryAppend;
 use super::short_columns::ShortColumns;
 use super::swiglu::SwiGlu;
+use super::token_losses::TokenLosses;
 use crate::dispatch::Forms;
 
 /// Function that runs operation `O` on backend `B`.
@@ -37,6 +38,7 @@ pub(crate) struct Kernels<B: Backend> {
     pub(crate) many_queries: Kernel<B, ManyQueries>,
     pub(crate) position_products: Kernel<B, PositionProducts>,
     pub(crate) few_keys: Kernel<B, FewKeys>,
+    pub(crate) token_losses: Kernel<B, TokenLosses>,
 }
 
 impl<B: Backend> Clone for Kernels<B> {
@@ -76,6 +78,7 @@ impl GpuBackendVisitor for Adding {
                 many_queries: B::run,
                 position_products: B::run,
                 few_keys: B::run,
+                token_losses: B::run,
             });
         }
         add::<CubeBackend<R, F, i32, BT>>(&mut self.0);

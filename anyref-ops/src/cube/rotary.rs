@@ -5,7 +5,7 @@ use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use cubecl::calculate_cube_count_elemwise;
 use cubecl::prelude::*;
 
-use super::launching::{address_type, buffer, type_of};
+use super::launching::{address_type, buffer, token_rows, type_of};
 use super::operation::{KernelOperation, TensorType, exactly};
 
 /// Units of a cube.
@@ -57,6 +57,17 @@ impl KernelOperation for Rotary {
     }
 }
 
+/// Direction of a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Turn {
+    /// Rotation by the angles.
+    Forth,
+    /// Inverse rotation.
+    Back,
+    /// No rotation.
+    None,
+}
+
 /// Writes a pair of components of a position, rotated or as it is, to a place of its own or, in
 /// tensors with more positions, from `first` on.
 #[cube]
@@ -67,7 +78,7 @@ pub(super) fn write_pair<F: Float, K: Float>(
     output: &mut Tensor<K>,
     first: usize,
     index: usize,
-    #[comptime] rotated: bool,
+    #[comptime] turn: Turn,
 ) {
     let (heads, length, width) = (x.shape(1), x.shape(2), x.shape(3));
     let half = width / 2;
@@ -83,10 +94,14 @@ pub(super) fn write_pair<F: Float, K: Float>(
         + head * output.stride(1)
         + (first + position) * output.stride(2)
         + component;
-    if comptime!(rotated) {
+    if comptime!(turn != Turn::None) {
         // One rotation may serve all rows of the batch.
         let angle = (min(batch, cos.shape(0) - 1) * length + position) * half + component;
-        let (c, s) = (f32::cast_from(cos[angle]), f32::cast_from(sin[angle]));
+        let c = f32::cast_from(cos[angle]);
+        let mut s = f32::cast_from(sin[angle]);
+        if comptime!(turn == Turn::Back) {
+            s = -s;
+        }
         output[to] = K::cast_from(one * c - other * s);
         output[to + half] = K::cast_from(other * c + one * s);
     } else {
@@ -109,9 +124,67 @@ fn rotate_each<F: Float>(
     #[define(F)] _dtype: StorageType,
 ) {
     if ABSOLUTE_POS < query_units {
-        write_pair::<F, F>(query, cos, sin, new_query, 0, ABSOLUTE_POS, true);
+        write_pair::<F, F>(query, cos, sin, new_query, 0, ABSOLUTE_POS, Turn::Forth);
     } else if ABSOLUTE_POS < query_units + key_units {
         let index = ABSOLUTE_POS - query_units;
-        write_pair::<F, F>(key, cos, sin, new_key, 0, index, true);
+        write_pair::<F, F>(key, cos, sin, new_key, 0, index, Turn::Forth);
+    }
+}
+
+/// Gradient of one of the tensors that [`Rotary`] rotates.
+///
+/// Inputs are the gradient of the rotated tensor, `[batch, heads, length, head_dim]`, in any order,
+/// and the cosines and sines of the rotation, all of one type. The output has the shape of the
+/// first and lies in memory as rows of tokens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RotaryGradient;
+
+impl KernelOperation for RotaryGradient {
+    fn name(&self) -> &'static str {
+        "anyref.rotary_gradient"
+    }
+
+    fn output_types(&self, inputs: &[TensorType]) -> Vec<TensorType> {
+        inputs[..1].to_vec()
+    }
+
+    fn launch<R: CubeRuntime>(self, inputs: Vec<CubeTensor<R>>) -> Vec<CubeTensor<R>> {
+        let [gradient, cos, sin] = exactly(inputs);
+        let (cos, sin) = (into_contiguous(cos), into_contiguous(sin));
+        let units = gradient.meta.shape().num_elements() / 2;
+        let output = token_rows(&gradient, type_of(&gradient).dims());
+        if units == 0 {
+            return vec![output];
+        }
+        let (client, dim) = (gradient.client.clone(), CubeDim::new_1d(UNITS));
+        let dtype = gradient.dtype.into();
+        rotate_back::launch(
+            &client,
+            calculate_cube_count_elemwise(&client, units, dim),
+            dim,
+            address_type(&[&gradient, &cos]),
+            gradient.into_tensor_arg(),
+            cos.into_tensor_arg(),
+            sin.into_tensor_arg(),
+            output.clone().into_tensor_arg(),
+            units,
+            dtype,
+        );
+        vec![output]
+    }
+}
+
+/// Rotates a tensor back, one unit a pair of components.
+#[cube(launch, address_type = "dynamic")]
+fn rotate_back<F: Float>(
+    x: &Tensor<F>,
+    cos: &Tensor<F>,
+    sin: &Tensor<F>,
+    output: &mut Tensor<F>,
+    units: usize,
+    #[define(F)] _dtype: StorageType,
+) {
+    if ABSOLUTE_POS < units {
+        write_pair::<F, F>(x, cos, sin, output, 0, ABSOLUTE_POS, Turn::Back);
     }
 }

@@ -7,7 +7,7 @@ use cubecl::prelude::*;
 
 use super::launching::{address_type, buffer, type_of};
 use super::operation::{KernelOperation, TensorType, exactly};
-use super::rotary::write_pair;
+use super::rotary::{Turn, write_pair};
 
 /// Units of a cube.
 const UNITS: u32 = 128;
@@ -98,11 +98,11 @@ impl KernelOperation for RotaryAppend {
         } else {
             let [queried, key_type] = dtypes;
             let parts = [
-                (query, query_units, 0, true, queried),
-                (key, key_units, self.first, true, key_type),
-                (value, key_units, self.first, false, key_type),
+                (query, query_units, 0, Turn::Forth, queried),
+                (key, key_units, self.first, Turn::Forth, key_type),
+                (value, key_units, self.first, Turn::None, key_type),
             ];
-            for ((x, units, first, rotated, to), written) in parts.into_iter().zip(written) {
+            for ((x, units, first, turn, to), written) in parts.into_iter().zip(written) {
                 append_one::launch(
                     &client,
                     count(units),
@@ -114,7 +114,7 @@ impl KernelOperation for RotaryAppend {
                     written.into_tensor_arg(),
                     first,
                     units,
-                    rotated,
+                    turn,
                     [queried, to],
                 );
             }
@@ -132,11 +132,11 @@ fn append_one<F: Float, K: Float>(
     output: &mut Tensor<K>,
     first: usize,
     units: usize,
-    #[comptime] rotated: bool,
+    #[comptime] turn: Turn,
     #[define(F, K)] _dtypes: [StorageType; 2],
 ) {
     if ABSOLUTE_POS < units {
-        write_pair::<F, K>(x, cos, sin, output, first, ABSOLUTE_POS, rotated);
+        write_pair::<F, K>(x, cos, sin, output, first, ABSOLUTE_POS, turn);
     }
 }
 
@@ -157,12 +157,12 @@ fn append_each<F: Float, K: Float>(
     #[define(F, K)] _dtypes: [StorageType; 2],
 ) {
     if ABSOLUTE_POS < query_units {
-        write_pair::<F, F>(query, cos, sin, new_query, 0, ABSOLUTE_POS, true);
+        write_pair::<F, F>(query, cos, sin, new_query, 0, ABSOLUTE_POS, Turn::Forth);
     } else if ABSOLUTE_POS < query_units + key_units {
         let index = ABSOLUTE_POS - query_units;
-        write_pair::<F, K>(key, cos, sin, keys, first, index, true);
+        write_pair::<F, K>(key, cos, sin, keys, first, index, Turn::Forth);
     } else if ABSOLUTE_POS < query_units + 2 * key_units {
         let index = ABSOLUTE_POS - query_units - key_units;
-        write_pair::<F, K>(value, cos, sin, values, first, index, false);
+        write_pair::<F, K>(value, cos, sin, values, first, index, Turn::None);
     }
 }

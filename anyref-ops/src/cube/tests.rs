@@ -1,5 +1,6 @@
 //! Fused operations compared with their definitions in f64.
 
+mod gradients;
 mod placed_norms;
 mod short_products;
 mod views;

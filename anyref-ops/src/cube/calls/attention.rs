@@ -72,6 +72,7 @@ pub(crate) fn attend<B: Backend>(input: KernelAttention<'_, B>) -> Option<Tensor
             causal,
             masked,
             positioned: positions.is_some(),
+            keeping: false,
         };
         let dtype = query.dtype();
         let positions = positions.into_iter().flatten();

@@ -3,8 +3,8 @@
 mod attention;
 mod products;
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::{Int, Tensor};
 
 use super::backend::{Input, floats};
 use super::norm::Norm;
@@ -14,6 +14,7 @@ use super::registry::kernels;
 use super::rotary::Rotary;
 use super::rotary_append::RotaryAppend;
 use super::swiglu::SwiGlu;
+use super::token_losses::TokenLosses;
 
 pub(crate) use attention::{KernelAttention, attend, position_products};
 pub(crate) use products::{
@@ -31,7 +32,8 @@ pub(crate) struct NormParameters<B: Backend> {
 }
 
 impl<B: Backend> NormParameters<B> {
-    fn kernel(&self, added: bool) -> Norm {
+    /// Kernel of the normalisation, with a second summand of its rows or without.
+    pub(super) fn kernel(&self, added: bool) -> Norm {
         Norm {
             centred: self.beta.is_some(),
             added,
@@ -210,4 +212,24 @@ pub(crate) fn swiglu<B: Backend, const D: usize>(
     let inputs = [gate, up].map(|x| x.clone().into());
     let [output] = exactly((kernels.swiglu)(SwiGlu, inputs.into()));
     Some(floats::<B, D>(output))
+}
+
+/// Cross-entropy of each row of logits against the index of its class, in f32; `None` without
+/// kernels.
+///
+/// # Shapes
+/// - logits: `[n, classes]`
+/// - targets and output: `[n]`
+pub(crate) fn token_losses<B: Backend>(
+    logits: &Tensor<B, 2>,
+    targets: &Tensor<B, 1, Int>,
+) -> Option<Tensor<B, 1>> {
+    let kernels = kernels::<B>()?;
+    let [rows, classes] = logits.dims();
+    if rows * classes == 0 || targets.dims() != [rows] {
+        return None;
+    }
+    let inputs = vec![logits.clone().into(), targets.clone().into()];
+    let [losses, _] = exactly((kernels.token_losses)(TokenLosses, inputs));
+    Some(floats::<B, 1>(losses))
 }

@@ -18,15 +18,58 @@ pub(super) struct Changes {
     pub(super) masked: bool,
 }
 
-/// Attention of a tile of queries of a head, a cube each: tiles, heads and batch are the axes.
-///
-/// Units form groups of [`LANES`] with [`MINE`] queries each. For each tile of keys a unit scores
-/// [`EACH`] keys for its group's queries, and adds the weighted values of some of their components;
-/// only the largest scores and the weights pass through shared memory.
+/// Number of the first keys that some query before `next` sees. A query that sees none attends to
+/// all.
 #[allow(
     clippy::collapsible_if,
     reason = "the outer condition is known when the kernel is compiled"
 )]
+#[cube]
+pub(super) fn seen_keys(
+    next: usize,
+    queries: usize,
+    keys: usize,
+    #[comptime] changes: Changes,
+) -> usize {
+    let mut seen = keys;
+    if comptime!(changes.causal && !changes.masked) {
+        if keys >= queries {
+            seen = keys - queries + min(next, queries);
+        }
+    }
+    seen
+}
+
+/// Returns whether a query does not see a key.
+#[allow(
+    clippy::collapsible_if,
+    reason = "the outer condition is known when the kernel is compiled"
+)]
+#[cube]
+pub(super) fn is_hidden<M: Numeric>(
+    mask: &Tensor<M>,
+    batch: usize,
+    head: usize,
+    query: usize,
+    key: usize,
+    queries: usize,
+    keys: usize,
+    #[comptime] changes: Changes,
+) -> bool {
+    let mut hidden = false.runtime();
+    if comptime!(changes.causal) {
+        // Counted from the end, so that nothing is below 0.
+        hidden = keys - key < queries - query;
+    }
+    if comptime!(changes.masked) {
+        if is_masked(mask, batch, head, query, key) {
+            hidden = true;
+        }
+    }
+    hidden
+}
+
+/// Attention of a tile of queries of a head, a cube each: tiles, heads and batch are the axes.
 #[cube(launch, address_type = "dynamic")]
 pub(super) fn attend<F: Float, K: Float, M: Numeric, N: Size>(
     query: &Tensor<Vector<F, N>>,
@@ -40,6 +83,74 @@ pub(super) fn attend<F: Float, K: Float, M: Numeric, N: Size>(
     #[comptime] tile: Tile,
     #[comptime] changes: Changes,
     #[define(F, K, M)] _dtypes: [StorageType; 3],
+) {
+    let mut top = Array::<f32>::new(MINE);
+    let mut total = Array::<f32>::new(MINE);
+    attend_tile::<F, K, M, N>(
+        query, key, value, mask, height, width, output, &mut top, &mut total, scale, tile, changes,
+    );
+}
+
+/// [`attend`], which also writes the largest score of each query and the sum of its weights
+/// relative to that, from which its probabilities can be computed again, `[batch, heads, queries,
+/// 2]`.
+#[cube(launch, address_type = "dynamic")]
+pub(super) fn attend_keeping<F: Float, K: Float, M: Numeric, N: Size>(
+    query: &Tensor<Vector<F, N>>,
+    key: &Tensor<Vector<K, N>>,
+    value: &Tensor<Vector<K, N>>,
+    mask: &Tensor<M>,
+    height: &Tensor<F>,
+    width: &Tensor<F>,
+    output: &mut Tensor<Vector<F, N>>,
+    statistics: &mut Tensor<f32>,
+    scale: f32,
+    #[comptime] tile: Tile,
+    #[comptime] changes: Changes,
+    #[define(F, K, M)] _dtypes: [StorageType; 3],
+) {
+    let mut top = Array::<f32>::new(MINE);
+    let mut total = Array::<f32>::new(MINE);
+    attend_tile::<F, K, M, N>(
+        query, key, value, mask, height, width, output, &mut top, &mut total, scale, tile, changes,
+    );
+    let (group, lane) = (UNIT_POS as usize / LANES, UNIT_POS as usize % LANES);
+    let (heads, queries) = (query.shape(1), query.shape(2));
+    let of_head = (CUBE_POS_Z as usize * heads + CUBE_POS_Y as usize) * queries;
+    let mine = CUBE_POS_X as usize * comptime!(tile.queries()) + group * MINE;
+    // All units of a group have the values of its queries.
+    if lane == 0 {
+        #[unroll]
+        for query in 0..MINE {
+            if mine + query < queries {
+                let place = (of_head + mine + query) * 2;
+                statistics[place] = top[query];
+                statistics[place + 1] = total[query];
+            }
+        }
+    }
+}
+
+/// Attention of a cube's queries, with the largest score of each of a unit's queries and the sum of
+/// its weights.
+///
+/// Units form groups of [`LANES`] with [`MINE`] queries each. For each tile of keys a unit scores
+/// [`EACH`] keys for its group's queries, and adds the weighted values of some of their components;
+/// only the largest scores and the weights pass through shared memory.
+#[cube]
+fn attend_tile<F: Float, K: Float, M: Numeric, N: Size>(
+    query: &Tensor<Vector<F, N>>,
+    key: &Tensor<Vector<K, N>>,
+    value: &Tensor<Vector<K, N>>,
+    mask: &Tensor<M>,
+    height: &Tensor<F>,
+    width: &Tensor<F>,
+    output: &mut Tensor<Vector<F, N>>,
+    top: &mut Array<f32>,
+    total: &mut Array<f32>,
+    scale: f32,
+    #[comptime] tile: Tile,
+    #[comptime] changes: Changes,
 ) {
     let size = query.vector_size();
     let mut states = SharedMemory::<Vector<f32, N>>::new(comptime!(tile.state_vectors()));
@@ -71,17 +182,13 @@ pub(super) fn attend<F: Float, K: Float, M: Numeric, N: Size>(
         comptime!(tile.load_states()),
     );
 
-    // Keys that some query sees. A query that sees none attends to all.
-    let mut seen = keys;
-    if comptime!(changes.causal && !changes.masked) {
-        if keys >= queries {
-            let next = min(first_query + comptime!(tile.queries()), queries);
-            seen = keys - queries + next;
-        }
-    }
+    let seen = seen_keys(
+        first_query + comptime!(tile.queries()),
+        queries,
+        keys,
+        changes,
+    );
 
-    let mut top = Array::<f32>::new(MINE);
-    let mut total = Array::<f32>::new(MINE);
     #[unroll]
     for query in 0..MINE {
         top[query] = f32::new(LOWEST * 10.0);
@@ -142,16 +249,8 @@ pub(super) fn attend<F: Float, K: Float, M: Numeric, N: Size>(
                         + at % columns * width.stride(3);
                     score += f32::cast_from(height[of_row]) + f32::cast_from(width[of_column]);
                 }
-                if comptime!(changes.causal) {
-                    // Counted from the end, so that nothing is below 0.
-                    if keys - at < queries - row {
-                        score = f32::new(LOWEST);
-                    }
-                }
-                if comptime!(changes.masked) {
-                    if is_masked(mask, batch, head, row, at) {
-                        score = f32::new(LOWEST);
-                    }
+                if is_hidden(mask, batch, head, row, at, queries, keys, changes) {
+                    score = f32::new(LOWEST);
                 }
                 if current >= seen {
                     score = f32::new(LOWEST * 10.0);
@@ -251,6 +350,7 @@ pub(super) fn attend<F: Float, K: Float, M: Numeric, N: Size>(
     }
     #[unroll]
     for query in 0..MINE {
+        total[query] = whole[query];
         if mine + query < queries {
             let to = batch * output.stride(0)
                 + head * output.stride(1)

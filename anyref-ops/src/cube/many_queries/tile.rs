@@ -54,14 +54,19 @@ impl Tile {
     /// The tile of most queries that fits into the shared memory of a device with `available` bytes
     /// of it, for vectors of `size` components.
     pub(super) fn new([width, value_width]: [usize; 2], size: usize, available: usize) -> Self {
-        let of = |groups| Self {
+        let of = |groups| Self::of([width, value_width], size, groups);
+        let fits = |tile: &Self| tile.bytes() <= available.min(MOST_BYTES);
+        [8, 4, 2].map(of).into_iter().find(fits).unwrap_or(of(1))
+    }
+
+    /// The tile of some groups of units.
+    pub(super) fn of([width, value_width]: [usize; 2], size: usize, groups: usize) -> Self {
+        Self {
             groups,
             width: width / size,
             value_width: value_width / size,
             size,
-        };
-        let fits = |tile: &Self| tile.bytes() <= available.min(MOST_BYTES);
-        [8, 4, 2].map(of).into_iter().find(fits).unwrap_or(of(1))
+        }
     }
 
     pub(super) fn units(&self) -> usize {

@@ -71,7 +71,7 @@ impl Sizes {
         }
     }
 
-    fn shapes(self) -> [[usize; 4]; 3] {
+    pub(super) fn shapes(self) -> [[usize; 4]; 3] {
         let Self {
             batch,
             heads,
@@ -88,7 +88,7 @@ impl Sizes {
     }
 
     /// Numbers of queries, keys and values.
-    fn numbers(self) -> [Vec<f64>; 3] {
+    pub(super) fn numbers(self) -> [Vec<f64>; 3] {
         let mut seed = 0;
         self.shapes().map(|shape| {
             seed += 1;
