@@ -14,17 +14,24 @@
 //! * [`swiglu`]: the gated activation of an MLP.
 //! * [`gemv`]: products of a few rows and several weights in one launch.
 //! * [`short_columns`]: a batch of products of a few rows and many short columns in one launch.
+//! * [`row_products`]: products of rows and several weights in one launch, with a norm and
+//!   positions before them.
+//! * [`joined_rows`], [`cell_sum`], [`grid_sinusoids`]: rows for such products, out of tensors one
+//!   behind another, of two maps, and of the positions of a grid's cells.
 //! * [`few_queries`], [`few_keys`]: attention of a few queries, or to a few keys, in one launch.
 //! * [`many_queries`]: attention of many in one launch, and relative positions in another.
 
 mod backend;
 mod blocks;
 mod calls;
+mod cell_sum;
 mod few_keys;
 mod few_queries;
 mod fusion;
 mod gemv;
 mod gpu_backends;
+mod grid_sinusoids;
+mod joined_rows;
 mod launching;
 mod many_queries;
 mod masks;
@@ -36,6 +43,7 @@ mod reduce;
 mod registry;
 mod rotary;
 mod rotary_append;
+mod row_products;
 mod short_columns;
 mod swiglu;
 #[cfg(all(test, any(feature = "wgpu", feature = "vulkan", feature = "cuda")))]
@@ -43,9 +51,11 @@ mod tests;
 
 pub(crate) use blocks::{BlockForms, block_forms};
 pub(crate) use calls::{
-    Appending, DenseProduct, KernelAttention, NormParameters, add_norm, attend, clipped_product,
-    gated_product, norm, one_product, placed_norm, position_products, rotate, rotate_and_append,
+    Appending, DenseProduct, KernelAttention, KernelRows, MOST_PRODUCTS, NormParameters, add_norm,
+    attend, cell_sum, clipped_product, gated_product, grid_sinusoids, joined_rows, norm,
+    one_product, placed_norm, position_products, rotate, rotate_and_append, row_products,
     short_columns, swiglu, three_products,
 };
 pub use gpu_backends::{GpuBackendVisitor, visit_gpu_backends};
 pub(crate) use rotary_append::RotaryAppend;
+pub(crate) use row_products::{Activation, Form, Part};
