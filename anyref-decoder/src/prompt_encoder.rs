@@ -172,10 +172,10 @@ impl<B: Backend> PromptEncoder<B> {
     /// - output: `[1, d, g, g]`
     pub fn image_pe(&self) -> Tensor<B, 4> {
         let grid = self.image_embedding_size;
-        let encoding = self.pe_layer.grid([grid, grid]);
+        let dtype = self.no_mask_embed.weight.val().dtype();
+        let encoding = self.pe_layer.grid([grid, grid], dtype);
         let [_, _, dim] = encoding.dims();
-        let encoding = encoding.cast(self.no_mask_embed.weight.val().dtype());
-        ops::permute(encoding, [0, 2, 1]).reshape([1, dim, grid, grid])
+        ops::permute(encoding.reshape([1, grid, grid, dim]), [0, 3, 1, 2])
     }
 
     /// Embeds the prompts. Points without a box are followed by one missing point.
