@@ -174,8 +174,7 @@ impl<B: Backend> PromptEncoder<B> {
         let grid = self.image_embedding_size;
         let dtype = self.no_mask_embed.weight.val().dtype();
         let encoding = self.pe_layer.grid([grid, grid], dtype);
-        let [_, _, dim] = encoding.dims();
-        ops::permute(encoding.reshape([1, grid, grid, dim]), [0, 3, 1, 2])
+        ops::map_of_cells(encoding, [grid, grid])
     }
 
     /// Embeds the prompts. Points without a box are followed by one missing point.

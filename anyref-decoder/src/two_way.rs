@@ -248,12 +248,13 @@ impl<B: Backend> TwoWayAttentionBlock<B> {
         let queries = Rows::normed(look, &self.norm1).read(layers, Some(query_pe.clone()));
         let [q] = exactly(queries.outputs);
 
-        // The picture's cells are queries and keys by turns, before they change.
+        // The picture's cells are queries and keys by turns, before they change. Keys are computed
+        // last, since they are read next.
         let to_token = &self.cross_attn_image_to_token;
-        let mut layers = to_image.reading_keys();
-        layers.push(RowLayer::placed(&to_token.q_proj));
+        let mut layers = vec![RowLayer::placed(&to_token.q_proj)];
+        layers.extend(to_image.reading_keys());
         let keys = keys.read(layers, Some(key_pe));
-        let [k, v, cells] = exactly(keys.outputs);
+        let [cells, k, v] = exactly(keys.outputs);
 
         let look = to_image.attend(q, k, v, Some(queries.rows));
         let queries = self.mlp.forward_normed(look, &self.norm2);

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
+use crate::dispatch::on_processor;
 use crate::{add_shared, permute, short_columns};
 
 /// Reshapes a map to rows of cells.
@@ -12,6 +13,19 @@ use crate::{add_shared, permute, short_columns};
 pub fn cells<B: Backend>(map: Tensor<B, 4>) -> Tensor<B, 3> {
     let [batch, dim, height, width] = map.dims();
     permute(map, [0, 2, 3, 1]).reshape([batch, height * width, dim])
+}
+
+/// Reshapes rows of [`cells`] to their map again, on GPUs as a view.
+///
+/// # Shapes
+/// - cells: `[n, height * width, d]`
+/// - output: `[n, d, height, width]`
+pub fn map_of_cells<B: Backend>(cells: Tensor<B, 3>, [height, width]: [usize; 2]) -> Tensor<B, 4> {
+    let [batch, _, dim] = cells.dims();
+    match on_processor::<B>() {
+        true => permute(cells, [0, 2, 1]).reshape([batch, dim, height, width]),
+        false => permute(cells.reshape([batch, height, width, dim]), [0, 3, 1, 2]),
+    }
 }
 
 /// Computes the [`cells`] of the sum of two maps. On GPUs without gradients it takes one launch.
@@ -82,4 +96,38 @@ pub fn pixel_products<B: Backend>(
         return products.reshape([batch, count, height * 4, width * 4]);
     }
     picture_order(short_columns(x, pixels), [height, width])
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn_flex::Flex;
+
+    use super::*;
+    use crate::testing::{assert_close, random};
+
+    #[test]
+    fn maps_and_their_cells_are_inverse() {
+        let map = random::<Flex, 4>([2, 6, 3, 5], 1, &Default::default());
+        let rows = cells(map.clone());
+        assert_eq!(rows.dims(), [2, 15, 6]);
+        // Channel 4 of the cell in row 1 and column 2.
+        let value = |x: Tensor<Flex, 1>| x.into_scalar();
+        let of_map = map.clone().slice([1..2, 4..5, 1..2, 2..3]).flatten(0, 3);
+        let of_rows = rows.clone().slice([1..2, 7..8, 4..5]).flatten(0, 2);
+        assert_eq!(value(of_map), value(of_rows));
+        assert_close(&map_of_cells(rows, [3, 5]), &map, 0.0);
+    }
+
+    #[test]
+    fn sums_and_joined_rows_repeat_what_a_batch_shares() {
+        let device = Default::default();
+        let map = random::<Flex, 4>([2, 6, 3, 5], 1, &device);
+        let shared = random::<Flex, 4>([1, 6, 1, 1], 2, &device);
+        let sum = cell_sum(map.clone(), shared.clone().expand([1, 6, 3, 5]));
+        assert_close(&sum, &cells(map + shared), 0.0);
+        let own = random::<Flex, 3>([1, 2, 6], 3, &device);
+        let joined = joined_rows(vec![own.clone(), sum.clone()], 2);
+        assert_close(&joined.clone().narrow(1, 0, 2), &own.expand([2, 2, 6]), 0.0);
+        assert_close(&joined.narrow(1, 2, 15), &sum, 0.0);
+    }
 }

@@ -47,7 +47,7 @@ pub use attention::{
     relative_positions, shared_attention,
 };
 pub use cached_rows::{CacheType, CachedRows, Q8_0Rows};
-pub use cells::{cell_sum, cells, joined_rows, picture_order, pixel_products};
+pub use cells::{cell_sum, cells, joined_rows, map_of_cells, picture_order, pixel_products};
 #[cfg(feature = "cube")]
 pub use cube::{GpuBackendVisitor, visit_gpu_backends};
 pub use device_failure::{DeviceFailure, DeviceWatch};

@@ -271,7 +271,11 @@ fn masks_are_decoded_as_on_the_processor<B: Backend>(most: f32) {
     for prompts in [1, 2, 30] {
         let (embeddings, prompt) = (normal([1, width, side, side]), normal([prompts, width]));
         let expected = flex.model.decode_masks(embeddings.clone(), prompt.clone());
-        for (model, dtype, most) in [(&gpu.model, DType::F32, most), (&half, DType::F16, 1e-2)] {
+        for (model, dtype, most) in [
+            (&gpu.model, DType::F32, [most, most]),
+            // An estimate of few is small beside the values that it is the sum of.
+            (&half, DType::F16, [5e-3, 3e-2]),
+        ] {
             if dtype == DType::F16 && !halves {
                 continue;
             }
@@ -282,7 +286,7 @@ fn masks_are_decoded_as_on_the_processor<B: Backend>(most: f32) {
             let iou = found.iou_predictions.cast(DType::F32);
             let iou = difference(iou, expected.iou_predictions.clone());
             println!("{prompts} prompts, {dtype:?}: masks {masks}, IoU {iou}");
-            assert!(masks < most && iou < most, "masks {masks}, IoU {iou}");
+            assert!(masks < most[0] && iou < most[1], "masks {masks}, IoU {iou}");
         }
     }
 }
