@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use anyref_ops as ops;
 use anyref_ops::dispatch::{BackendKind, FlexKind};
+use anyref_ops::nn::{self, Head};
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig};
@@ -221,26 +222,25 @@ impl<B: Backend> MaskDecoder<B> {
 
     fn forward_at_once(&self, input: MaskDecoderInput<B>) -> MaskDecoderOutput<B> {
         let [_, _, height, width] = input.image_embeddings.dims();
-        let image = cells_of_sum(input.image_embeddings, input.dense);
-        let (tokens, image) =
-            self.transformer
-                .forward(image, cells(input.image_pe), self.tokens(input.sparse));
+        let image = ops::cell_sum(input.image_embeddings, input.dense);
+        let positions = ops::cells(input.image_pe);
+        let tokens = self.tokens(input.sparse);
+        let (tokens, image) = self
+            .transformer
+            .forward_before_norm(image, positions, tokens);
 
-        let [prompts, _, _] = tokens.dims();
         let masks = match input.multimask_output {
             true => 1..self.output_hypernetworks_mlps.len(),
             false => 0..1,
         };
-        let mlps = &self.output_hypernetworks_mlps;
-        let weights = mask_weights(mlps, &tokens, 1, masks.clone());
+        let mut heads = mask_heads(&self.output_hypernetworks_mlps, 1, masks.clone());
+        heads.push(self.iou_prediction_head.head(0, masks));
+        let mut outputs = nn::heads(tokens, &self.transformer.norm_final_attn, &heads);
+        let iou_predictions = outputs.pop().expect("an output a head");
         let pixels = self.output_upscaling.forward(image);
-        let values = ops::short_columns(weights, pixels);
         MaskDecoderOutput {
-            low_res_masks: OutputUpscaling::picture_order(values, [height, width]),
-            iou_predictions: self
-                .iou_prediction_head
-                .forward(token(&tokens, 0))
-                .slice([0..prompts, masks]),
+            low_res_masks: ops::pixel_products(side_by_side(outputs), pixels, [height, width]),
+            iou_predictions,
         }
     }
 
@@ -255,49 +255,29 @@ pub(crate) fn before_prompts<B: Backend, const N: usize>(
     own: [&Embedding<B>; N],
     sparse: Tensor<B, 3>,
 ) -> Tensor<B, 3> {
-    let [prompts, count, dim] = sparse.dims();
-    let own = own.map(|token| {
-        let token: Tensor<B, 2> = token.weight.val();
-        let [tokens, _] = token.dims();
-        token.unsqueeze::<3>().expand([prompts, tokens, dim])
-    });
+    let [prompts, count, _] = sparse.dims();
+    let own = own.map(|token| token.weight.val().unsqueeze::<3>());
     let given = (count > 0).then_some(sparse);
-    Tensor::cat(own.into_iter().chain(given).collect(), 1)
+    ops::joined_rows(own.into_iter().chain(given).collect(), prompts)
 }
 
-/// Selects one token of every row, `[n, d]`.
-pub(crate) fn token<B: Backend>(tokens: &Tensor<B, 3>, index: usize) -> Tensor<B, 2> {
-    let [prompts, _, dim] = tokens.dims();
-    tokens.clone().narrow(1, index, 1).reshape([prompts, dim])
-}
-
-/// Computes the weights of masks from their tokens, `[n, masks, d / 8]`; the token of mask 0 is
-/// `first`.
-pub(crate) fn mask_weights<B: Backend>(
+/// Heads from mask tokens to the weights of masks; the token of mask 0 is `first`.
+pub(crate) fn mask_heads<B: Backend>(
     mlps: &[Mlp<B>],
-    tokens: &Tensor<B, 3>,
     first: usize,
     masks: Range<usize>,
-) -> Tensor<B, 3> {
-    let weights = masks.map(|mask| mlps[mask].forward(token(tokens, first + mask)));
-    let mut weights: Vec<_> = weights.map(|weights| weights.unsqueeze_dim(1)).collect();
+) -> Vec<Head<'_, B>> {
+    let of = |mask: usize| mlps[mask].head(first + mask, 0..mlps[mask].output_dim());
+    masks.map(of).collect()
+}
+
+/// Concatenates the weights of masks, `[n, d / 8]` each, to `[n, masks, d / 8]`.
+pub(crate) fn side_by_side<B: Backend>(weights: Vec<Tensor<B, 2>>) -> Tensor<B, 3> {
+    let [prompts, _] = weights.first().map_or([0, 0], Tensor::dims);
+    let weights = weights.into_iter().map(|weights| weights.unsqueeze_dim(1));
+    let mut weights: Vec<_> = weights.collect();
     match weights.len() {
         1 => weights.remove(0),
-        _ => Tensor::cat(weights, 1),
+        _ => ops::joined_rows(weights, prompts),
     }
-}
-
-/// Reshapes the sum of `x`, `[n, d, h, w]`, and `y`, `[n or 1, d, h, w]`, to `[n, h * w, d]`.
-fn cells_of_sum<B: Backend>(x: Tensor<B, 4>, y: Tensor<B, 4>) -> Tensor<B, 3> {
-    let [batch, dim, height, width] = x.dims();
-    match y.dims()[0] == batch {
-        true => ops::permuted_sum(x, y, [0, 2, 3, 1]).reshape([batch, height * width, dim]),
-        false => ops::add_shared(cells(x), cells(y)),
-    }
-}
-
-/// Reshapes `[n, d, h, w]` to `[n, h * w, d]`.
-pub(crate) fn cells<B: Backend>(map: Tensor<B, 4>) -> Tensor<B, 3> {
-    let [batch, dim, height, width] = map.dims();
-    ops::permute(map, [0, 2, 3, 1]).reshape([batch, height * width, dim])
 }

@@ -1,6 +1,8 @@
 //! Multi-layer perceptron of the mask decoder.
 
-use anyref_ops::nn::{Linear, LinearConfig};
+use core::ops::Range;
+
+use anyref_ops::nn::{Head, Linear, LinearConfig};
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
@@ -66,5 +68,24 @@ impl<B: Backend> Mlp<B> {
             .expect("an MLP has at least one layer");
         let x = hidden.iter().fold(x, |x, layer| layer.forward_relu(x));
         last.forward(x)
+    }
+
+    /// Head over one token, for some of the outputs.
+    pub(crate) fn head(&self, token: usize, outputs: Range<usize>) -> Head<'_, B> {
+        Head {
+            token,
+            layers: &self.layers,
+            outputs,
+        }
+    }
+
+    /// Number of outputs.
+    ///
+    /// # Panics
+    /// When there is no layer.
+    pub(crate) fn output_dim(&self) -> usize {
+        let last = self.layers.last().expect("an MLP has at least one layer");
+        let [_, outputs] = last.weight.dims();
+        outputs
     }
 }

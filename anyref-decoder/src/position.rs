@@ -1,11 +1,9 @@
 //! Position encoding by random frequencies.
 
-use std::f64::consts::PI;
-
 use anyref_ops as ops;
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, Tensor, backend::Backend};
 
 /// Configuration of a [`PositionEmbeddingRandom`].
 #[derive(Config, Debug)]
@@ -41,18 +39,13 @@ pub struct PositionEmbeddingRandom<B: Backend> {
 }
 
 impl<B: Backend> PositionEmbeddingRandom<B> {
-    /// Encodes the cell centres of a grid in row-major order.
+    /// Encodes the cell centres of a grid in row-major order, with angles in f32, in type `dtype`.
     ///
     /// # Shapes
     /// - output: `[1, height * width, 2 * num_pos_feats]`
-    pub fn grid(&self, [height, width]: [usize; 2]) -> Tensor<B, 3> {
-        let device = self.positional_encoding_gaussian_matrix.val().device();
-        let centre = |index: usize, size: usize| (index as f32 + 0.5) / size as f32 * 2.0 - 1.0;
-        let centres = (0..height)
-            .flat_map(|y| (0..width).flat_map(move |x| [centre(x, width), centre(y, height)]))
-            .collect::<Vec<_>>();
-        let data = TensorData::new(centres, [1, height * width, 2]);
-        self.encode(Tensor::from_data(data, (&device, DType::F32)))
+    pub fn grid(&self, sides: [usize; 2], dtype: DType) -> Tensor<B, 3> {
+        let matrix = self.positional_encoding_gaussian_matrix.val();
+        ops::grid_sinusoids(matrix, sides, dtype)
     }
 
     /// Encodes points, in f32 regardless of the model's type, since a rounded angle is another
@@ -62,13 +55,7 @@ impl<B: Backend> PositionEmbeddingRandom<B> {
     /// - points: `[batch, points, 2]`, (x, y) in `[0, 1]`
     /// - output: `[batch, points, 2 * num_pos_feats]`
     pub fn forward(&self, points: Tensor<B, 3>) -> Tensor<B, 3> {
-        self.encode(points.cast(DType::F32) * 2.0 - 1.0)
-    }
-
-    /// Encodes points in `[-1, 1]`, in f32.
-    fn encode(&self, points: Tensor<B, 3>) -> Tensor<B, 3> {
         let matrix = self.positional_encoding_gaussian_matrix.val();
-        let angles = ops::matmul(points, matrix.cast(DType::F32).unsqueeze()) * (2.0 * PI);
-        ops::sinusoids(angles)
+        ops::point_sinusoids(points.cast(DType::F32) * 2.0 - 1.0, matrix)
     }
 }

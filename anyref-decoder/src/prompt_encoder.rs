@@ -172,11 +172,10 @@ impl<B: Backend> PromptEncoder<B> {
     /// - output: `[1, d, g, g]`
     pub fn image_pe(&self) -> Tensor<B, 4> {
         let grid = self.image_embedding_size;
-        let encoding = self.pe_layer.grid([grid, grid]);
-        let [_, _, dim] = encoding.dims();
-        let encoding = encoding.cast(self.no_mask_embed.weight.val().dtype());
+        let dtype = self.no_mask_embed.weight.val().dtype();
+        let encoding = self.pe_layer.grid([grid, grid], dtype);
         // The decoder reads cells one after another, as they lie.
-        encoding.reshape([1, grid, grid, dim]).permute([0, 3, 1, 2])
+        ops::map_of_cells(encoding, [grid, grid])
     }
 
     /// Embeds the prompts. Points without a box are followed by one missing point.

@@ -1,7 +1,8 @@
 //! Two-way transformer: cross attention from prompts to the picture and back.
 
-use anyref_ops as ops;
-use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use anyref_ops::nn::{
+    LayerNorm, LayerNormConfig, Linear, LinearConfig, RowLayer, RowLayers, RowOutputs,
+};
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
@@ -101,50 +102,78 @@ impl<B: Backend> TwoWayTransformer<B> {
         image_pe: Tensor<B, 3>,
         tokens: Tensor<B, 3>,
     ) -> (Tensor<B, 3>, Tensor<B, 3>) {
-        let mut keys = Placed {
-            placed: ops::add_shared(image.clone(), image_pe.clone()),
-            bare: image,
+        let (queries, keys) = self.forward_before_norm(image, image_pe, tokens);
+        (self.norm_final_attn.forward(queries), keys)
+    }
+
+    /// [`forward`](Self::forward) with the prompts before their [last
+    /// norm](Self::norm_final_attn).
+    pub(crate) fn forward_before_norm(
+        &self,
+        image: Tensor<B, 3>,
+        image_pe: Tensor<B, 3>,
+        tokens: Tensor<B, 3>,
+    ) -> (Tensor<B, 3>, Tensor<B, 3>) {
+        let last = &self.final_attn_token_to_image;
+        let reading = |index: usize| match self.layers.get(index) {
+            Some(block) => block.reading(),
+            None => vec![RowLayer::placed(&last.q_proj)],
         };
-        // The first block does not read the prompts with their positions, which are themselves.
-        let mut queries = Placed {
-            bare: tokens.clone(),
-            placed: tokens.clone(),
-        };
-        if !self
-            .layers
-            .first()
-            .is_some_and(|layer| layer.skip_first_layer_pe)
-        {
-            queries.placed = queries.placed + tokens.clone();
+        let mut queries = Rows::of(tokens.clone()).read(reading(0), Some(tokens.clone()));
+        let mut keys = Rows::of(image);
+        for (index, layer) in self.layers.iter().enumerate() {
+            let positions = [tokens.clone(), image_pe.clone()];
+            (queries, keys) = layer.step(queries, keys, positions, reading(index + 1));
         }
-        for layer in &self.layers {
-            (queries, keys) = layer.step(queries, keys, tokens.clone(), image_pe.clone());
-        }
-        let look =
-            self.final_attn_token_to_image
-                .forward(queries.placed, keys.placed, keys.bare.clone());
-        let [_, queries] = self.norm_final_attn.forward_sum(queries.bare, look);
-        (queries, keys.bare)
+        let [q] = exactly(queries.outputs);
+        let keys = keys.read(last.reading_keys(), Some(image_pe));
+        let [k, v] = exactly(keys.outputs);
+        let queries = last.attend(q, k, v, Some(queries.rows));
+        (queries, keys.rows)
     }
 }
 
-/// Rows of prompts or cells, alone and with their positions.
-struct Placed<B: Backend> {
-    bare: Tensor<B, 3>,
-    placed: Tensor<B, 3>,
+/// Rows of prompts or cells, whose norm is computed with the first products of them.
+struct Rows<'a, B: Backend> {
+    x: Tensor<B, 3>,
+    norm: Option<&'a LayerNorm<B>>,
 }
 
-impl<B: Backend> Placed<B> {
-    /// Norm of `x`, or of `x + added`.
-    fn norm(
-        norm: &LayerNorm<B>,
-        x: Tensor<B, 3>,
-        added: Option<Tensor<B, 3>>,
-        positions: Tensor<B, 3>,
-    ) -> Self {
-        let [bare, placed] = norm.forward_placed(x, added, positions);
-        Self { bare, placed }
+impl<'a, B: Backend> Rows<'a, B> {
+    /// Rows without a norm.
+    fn of(x: Tensor<B, 3>) -> Self {
+        Self { x, norm: None }
     }
+
+    fn normed(x: Tensor<B, 3>, norm: &'a LayerNorm<B>) -> Self {
+        let norm = Some(norm);
+        Self { x, norm }
+    }
+
+    /// Applies the norm and layers that read the rows.
+    fn read(self, layers: Vec<RowLayer<'_, B>>, places: Option<Tensor<B, 3>>) -> RowOutputs<B> {
+        let layers = RowLayers {
+            x: self.x,
+            norm: self.norm,
+            places,
+            layers,
+            relu: false,
+        };
+        layers.forward()
+    }
+
+    /// Rows after their norm.
+    fn finish(self) -> Tensor<B, 3> {
+        match self.norm {
+            Some(norm) => norm.forward(self.x),
+            None => self.x,
+        }
+    }
+}
+
+/// Outputs of as many layers.
+fn exactly<B: Backend, const N: usize>(outputs: Vec<Tensor<B, 3>>) -> [Tensor<B, 3>; N] {
+    outputs.try_into().expect("an output a layer")
 }
 
 /// Block with self-attention of the prompts, attention from prompts to picture, MLP, and attention
@@ -185,53 +214,63 @@ impl<B: Backend> TwoWayAttentionBlock<B> {
         query_pe: Tensor<B, 3>,
         key_pe: Tensor<B, 3>,
     ) -> (Tensor<B, 3>, Tensor<B, 3>) {
-        let queries = Placed {
-            placed: queries.clone() + query_pe.clone(),
-            bare: queries,
-        };
-        let keys = Placed {
-            placed: ops::add_shared(keys.clone(), key_pe.clone()),
-            bare: keys,
-        };
-        let (queries, keys) = self.step(queries, keys, query_pe, key_pe);
-        (queries.bare, keys.bare)
+        let queries = Rows::of(queries).read(self.reading(), Some(query_pe.clone()));
+        let (queries, keys) = self.step(queries, Rows::of(keys), [query_pe, key_pe], Vec::new());
+        (queries.rows, keys.finish())
     }
 
-    /// [`forward`](Self::forward) of rows that have their positions, as the next block needs them.
-    fn step(
-        &self,
-        queries: Placed<B>,
-        keys: Placed<B>,
-        query_pe: Tensor<B, 3>,
-        key_pe: Tensor<B, 3>,
-    ) -> (Placed<B>, Placed<B>) {
-        let (x, added) = match self.skip_first_layer_pe {
-            true => (self.self_attn.forward_self(queries.bare), None),
-            false => {
-                let Placed { bare, placed } = queries;
-                let look = self.self_attn.forward(placed.clone(), placed, bare.clone());
-                (bare, Some(look))
-            }
+    /// Layers of the prompts' self-attention.
+    fn reading(&self) -> Vec<RowLayer<'_, B>> {
+        let attention = &self.self_attn;
+        let placed = !self.skip_first_layer_pe;
+        let of = |layer, placed| RowLayer { layer, placed };
+        vec![
+            of(&attention.q_proj, placed),
+            of(&attention.k_proj, placed),
+            of(&attention.v_proj, false),
+        ]
+    }
+
+    /// [`forward`](Self::forward) of prompts with the outputs of [`reading`](Self::reading), and of
+    /// keys before their norm. Prompts are returned with the outputs of the layers `next`.
+    fn step<'a>(
+        &'a self,
+        queries: RowOutputs<B>,
+        keys: Rows<'_, B>,
+        [query_pe, key_pe]: [Tensor<B, 3>; 2],
+        next: Vec<RowLayer<'_, B>>,
+    ) -> (RowOutputs<B>, Rows<'a, B>) {
+        let [q, k, v] = exactly(queries.outputs);
+        let added = (!self.skip_first_layer_pe).then_some(queries.rows);
+        let look = self.self_attn.attend(q, k, v, added);
+        let to_image = &self.cross_attn_token_to_image;
+        let layers = vec![RowLayer::placed(&to_image.q_proj)];
+        let queries = Rows::normed(look, &self.norm1).read(layers, Some(query_pe.clone()));
+        let [q] = exactly(queries.outputs);
+
+        // The picture's cells are queries and keys by turns, before they change. Keys are computed
+        // last, since they are read next.
+        let to_token = &self.cross_attn_image_to_token;
+        let mut layers = vec![RowLayer::placed(&to_token.q_proj)];
+        layers.extend(to_image.reading_keys());
+        let keys = keys.read(layers, Some(key_pe));
+        let [cells, k, v] = exactly(keys.outputs);
+
+        let look = to_image.attend(q, k, v, Some(queries.rows));
+        let queries = self.mlp.forward_normed(look, &self.norm2);
+
+        let mut layers = to_token.reading_keys();
+        layers.extend(next);
+        let queries = Rows::normed(queries, &self.norm3).read(layers, Some(query_pe));
+        let RowOutputs { rows, mut outputs } = queries;
+        let next = outputs.split_off(2);
+        let [k, v] = exactly(outputs);
+        let look = to_token.attend(cells, k, v, Some(keys.rows));
+        let queries = RowOutputs {
+            rows,
+            outputs: next,
         };
-        let queries = Placed::norm(&self.norm1, x, added, query_pe.clone());
-
-        let look = self.cross_attn_token_to_image.forward(
-            queries.placed,
-            keys.placed.clone(),
-            keys.bare.clone(),
-        );
-        let [_, queries] = self.norm2.forward_sum(queries.bare, look);
-
-        let look = self.mlp.forward(queries.clone());
-        let queries = Placed::norm(&self.norm3, queries, Some(look), query_pe);
-
-        let look = self.cross_attn_image_to_token.forward(
-            keys.placed,
-            queries.placed.clone(),
-            queries.bare.clone(),
-        );
-        let keys = Placed::norm(&self.norm4, keys.bare, Some(look), key_pe);
-        (queries, keys)
+        (queries, Rows::normed(look, &self.norm4))
     }
 }
 
@@ -250,5 +289,22 @@ impl<B: Backend> MlpBlock<B> {
     /// - output: `[batch, tokens, d]`
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
         self.lin2.forward(self.lin1.forward_relu(x))
+    }
+
+    /// Sum of normalised rows and their [`forward`](Self::forward).
+    ///
+    /// # Shapes
+    /// - x and output: `[batch, tokens, d]`
+    fn forward_normed(&self, x: Tensor<B, 3>, norm: &LayerNorm<B>) -> Tensor<B, 3> {
+        let layers = RowLayers {
+            x,
+            norm: Some(norm),
+            places: None,
+            layers: vec![RowLayer::bare(&self.lin1)],
+            relu: true,
+        };
+        let RowOutputs { rows, outputs } = layers.forward();
+        let [hidden] = exactly(outputs);
+        self.lin2.forward_added(hidden, rows)
     }
 }

@@ -1,7 +1,7 @@
 //! Attention between prompts and picture.
 
 use anyref_ops as ops;
-use anyref_ops::nn::{Linear, LinearConfig};
+use anyref_ops::nn::{Linear, LinearConfig, RowLayer, RowLayers};
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
@@ -67,28 +67,38 @@ impl<B: Backend> DownsampleAttention<B> {
     /// - k, v: `[batch or 1, keys, embedding_dim]`
     /// - output: `[batch, queries, embedding_dim]`
     pub fn forward(&self, q: Tensor<B, 3>, k: Tensor<B, 3>, v: Tensor<B, 3>) -> Tensor<B, 3> {
-        let k = self.heads(self.k_proj.forward(k));
-        let v = self.heads(self.v_proj.forward(v));
-        self.attend(self.heads(self.q_proj.forward(q)), k, v)
+        let (k, v) = (self.k_proj.forward(k), self.v_proj.forward(v));
+        self.attend(self.q_proj.forward(q), k, v, None)
     }
 
-    /// Applies the attention to itself, as [`forward`](Self::forward) with the same queries, keys
-    /// and values.
+    /// Layers of keys, which have positions, and values, which have none.
+    pub(crate) fn reading_keys(&self) -> Vec<RowLayer<'_, B>> {
+        vec![RowLayer::placed(&self.k_proj), RowLayer::bare(&self.v_proj)]
+    }
+
+    /// Applies the attention to projected rows, and adds `added` to its result.
     ///
     /// # Shapes
-    /// - x and output: `[batch, length, embedding_dim]`
-    pub fn forward_self(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        let layers = [&self.q_proj, &self.k_proj, &self.v_proj];
-        let [q, k, v] = Linear::forward_each(layers, x).map(|x| self.heads(x));
-        self.attend(q, k, v)
-    }
-
-    fn attend(&self, q: Tensor<B, 4>, k: Tensor<B, 4>, v: Tensor<B, 4>) -> Tensor<B, 3> {
+    /// - q: `[batch or 1, queries, internal]`
+    /// - k, v: `[batch or 1, keys, internal]`
+    /// - added: `[batch or 1, queries, embedding_dim]`
+    /// - output: `[batch, queries, embedding_dim]`
+    pub(crate) fn attend(
+        &self,
+        q: Tensor<B, 3>,
+        k: Tensor<B, 3>,
+        v: Tensor<B, 3>,
+        added: Option<Tensor<B, 3>>,
+    ) -> Tensor<B, 3> {
+        let [q, k, v] = [q, k, v].map(|x| self.heads(x));
         let out = ops::shared_attention(q, k, v);
         let [batch, heads, queries, head_dim] = out.dims();
         let out = out.swap_dims(1, 2);
         let out = out.reshape([batch, queries, heads * head_dim]);
-        self.out_proj.forward(out)
+        match added {
+            Some(added) => self.out_proj.forward_added(out, added),
+            None => RowLayers::of(out, &self.out_proj).forward_one(),
+        }
     }
 
     fn heads(&self, x: Tensor<B, 3>) -> Tensor<B, 4> {

@@ -1,6 +1,7 @@
 //! Upscaling of picture cells to mask pixels.
 
 use anyref_ops as ops;
+use anyref_ops::Doubling;
 use anyref_ops::nn::{LayerNorm2d, LayerNorm2dConfig};
 use burn::config::Config;
 use burn::module::Module;
@@ -64,12 +65,7 @@ impl<B: Backend> OutputUpscaling<B> {
     /// - cells: `[batch, height * width, d]`
     /// - output: `[batch, height * width * 16, d / 8]`
     pub fn forward(&self, cells: Tensor<B, 3>) -> Tensor<B, 3> {
-        let [batch, count, dim] = cells.dims();
-        let x = double(&self.conv1, cells.reshape([batch * count, dim]));
-        let norm = &self.layer_norm;
-        let x = ops::layer_norm_gelu(x, norm.weight.val(), norm.bias.val(), norm.epsilon);
-        let x = double_gelu(&self.conv2, x);
-        x.reshape([batch, count * 16, dim / 8])
+        self.upscaled(cells, None)
     }
 
     /// Upscales like [`forward`](Self::forward), and adds the picture's finer levels after each
@@ -79,14 +75,31 @@ impl<B: Backend> OutputUpscaling<B> {
     /// - cells: `[batch, height * width, d]`
     /// - output: `[batch, height * width * 16, d / 8]`
     pub fn forward_with(&self, cells: Tensor<B, 3>, fine: HighResolution<B>) -> Tensor<B, 3> {
+        self.upscaled(cells, Some(fine))
+    }
+
+    fn upscaled(&self, cells: Tensor<B, 3>, fine: Option<HighResolution<B>>) -> Tensor<B, 3> {
         let [batch, count, dim] = cells.dims();
-        let x = double(&self.conv1, cells.reshape([batch * count, dim]));
-        let x = ops::add_shared(x.reshape([batch, count * 4, dim / 4]), fine.halves);
-        let norm = &self.layer_norm;
-        let x = ops::layer_norm_gelu(x, norm.weight.val(), norm.bias.val(), norm.epsilon);
-        let x = x.reshape([batch * count * 4, dim / 4]);
-        let x = double(&self.conv2, x).reshape([batch, count * 16, dim / 8]);
-        ops::gelu(ops::add_shared(x, fine.quarters))
+        let [halves, quarters] = match fine {
+            Some(fine) => [fine.halves, fine.quarters].map(|level| {
+                let [pictures, positions, channels] = level.dims();
+                let rows = pictures * positions / 4;
+                Some(level.reshape([rows, 4 * channels]))
+            }),
+            None => [None, None],
+        };
+        let first = Doubling {
+            added: halves,
+            ..Doubling::of(cells.reshape([batch * count, dim]))
+        };
+        let second = Doubling {
+            norm: Some(&self.layer_norm),
+            added: quarters,
+            gelu: true,
+            ..Doubling::of(ops::doubled(&self.conv1, first))
+        };
+        let x = ops::doubled(&self.conv2, second);
+        x.reshape([batch, count * 16, dim / 8])
     }
 
     /// Reorders values from the order of [`forward`](Self::forward) to rows and columns.
@@ -94,10 +107,8 @@ impl<B: Backend> OutputUpscaling<B> {
     /// # Shapes
     /// - values: `[batch, masks, height * width * 16]`
     /// - output: `[batch, masks, 4 * height, 4 * width]`
-    pub fn picture_order(values: Tensor<B, 3>, [height, width]: [usize; 2]) -> Tensor<B, 4> {
-        let [batch, masks, _] = values.dims();
-        let cells = values.reshape([batch * masks, height, width, 2, 2, 2, 2]);
-        ops::permute(cells, [0, 1, 3, 5, 2, 4, 6]).reshape([batch, masks, height * 4, width * 4])
+    pub fn picture_order(values: Tensor<B, 3>, sides: [usize; 2]) -> Tensor<B, 4> {
+        ops::picture_order(values, sides)
     }
 }
 
@@ -145,38 +156,4 @@ impl<B: Backend> HighResolution<B> {
             quarters: self.quarters.clone().narrow(0, index, 1),
         }
     }
-}
-
-/// Applies a transposed convolution of kernel and stride 2 to rows of channels.
-///
-/// # Shapes
-/// - rows: `[n, in]`
-/// - output: `[n * 4, out]`, the 4 positions (y, x) of a row consecutively
-fn double<B: Backend>(conv: &ConvTranspose2d<B>, rows: Tensor<B, 2>) -> Tensor<B, 2> {
-    let [count, _] = rows.dims();
-    let (weight, bias, output) = product_of(conv);
-    ops::linear(rows, weight, bias).reshape([count * 4, output])
-}
-
-/// Applies [`double`] and GELU.
-fn double_gelu<B: Backend>(conv: &ConvTranspose2d<B>, rows: Tensor<B, 2>) -> Tensor<B, 2> {
-    let [count, _] = rows.dims();
-    let (weight, bias, output) = product_of(conv);
-    ops::linear_gelu(rows, weight, bias).reshape([count * 4, output])
-}
-
-/// Weight `[in, 4 * out]` and bias of a transposed convolution of kernel and stride 2 as a product
-/// of rows, and the number of its outputs.
-fn product_of<B: Backend>(
-    conv: &ConvTranspose2d<B>,
-) -> (Tensor<B, 2>, Option<Tensor<B, 1>>, usize) {
-    let weight = conv.weight.val();
-    let [input, output, _, _] = weight.dims();
-    let weight = ops::permute(weight, [0, 2, 3, 1]).reshape([input, 4 * output]);
-    // The gradient of burn 0.21's `repeat_dim` is wrong for a dimension longer than 1.
-    let bias = conv.bias.as_ref().map(|bias| {
-        let bias: Tensor<B, 2> = bias.val().unsqueeze();
-        bias.expand([4, output]).reshape([4 * output])
-    });
-    (weight, bias, output)
 }

@@ -18,10 +18,12 @@ mod activation;
 mod attention;
 pub mod blocks;
 mod cached_rows;
+mod cells;
 #[cfg(feature = "cube")]
 mod cube;
 mod device_failure;
 pub mod dispatch;
+mod doubling;
 #[cfg(feature = "flex")]
 mod flex;
 mod linear;
@@ -47,10 +49,12 @@ pub use attention::{
     relative_positions, shared_attention,
 };
 pub use cached_rows::{CacheType, CachedRows, Q8_0Rows};
+pub use cells::{cell_sum, cells, joined_rows, map_of_cells, picture_order, pixel_products};
 #[cfg(feature = "cube")]
 pub use cube::{GpuBackendVisitor, visit_gpu_backends};
 pub use device_failure::{DeviceFailure, DeviceWatch};
 pub use dispatch::on_processor;
+pub use doubling::{Doubling, doubled};
 #[cfg(feature = "flex")]
 pub use flex::slices;
 pub use linear::{StoredWeights, as_stored, linear, linear_gelu, stored_weights};
@@ -65,7 +69,7 @@ pub use pool::{each_within_pool, within_pool};
 pub use rotary::{Angles, CacheRoom, rotary, rotary_each, rotary_into_cache};
 pub use rows::{CacheCapacity, append_row, assign_rows};
 pub use shared::{add, add_shared};
-pub use sinusoids::sinusoids;
+pub use sinusoids::{grid_sinusoids, point_sinusoids, sinusoids};
 pub use token_losses::token_losses;
 pub use windows::Windows;
 

@@ -59,7 +59,7 @@ pub fn matmul_transposed<B: Backend, const D: usize>(
 /// - output: `[batch, n, count]`
 pub fn short_columns<B: Backend>(x: Tensor<B, 3>, columns: Tensor<B, 3>) -> Tensor<B, 3> {
     #[cfg(feature = "cube")]
-    if let Some(product) = super::cube::short_columns(&x, &columns) {
+    if let Some(product) = super::cube::short_columns(&x, &columns, None) {
         return product;
     }
     #[cfg(feature = "flex")]

@@ -5,11 +5,15 @@
     any(feature = "wgpu", feature = "vulkan", feature = "cuda")
 ))]
 
-use anyref_ops::testing::random;
-use anyref_ops::{self as ops, Angles, AttentionInput, RelativePosition, attention};
+use anyref_ops::nn::{
+    Head, LayerNorm2dConfig, LayerNormConfig, Linear, LinearConfig, RowLayer, RowLayers,
+};
+use anyref_ops::testing::{fill, random};
+use anyref_ops::{self as ops, Angles, AttentionInput, Doubling, RelativePosition, attention};
 use burn::backend::Flex;
+use burn::nn::conv::{ConvTranspose2d, ConvTranspose2dConfig};
 use burn::tensor::backend::Backend;
-use burn::tensor::{Bool, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Tensor, TensorData};
 
 /// Sizes and options of an attention.
 #[derive(Debug, Clone, Copy)]
@@ -202,8 +206,84 @@ fn others<B: Backend>() -> Vec<(&'static str, Vec<f32>)> {
     .into()
 }
 
+/// Operations of the mask decoder that take one launch on a GPU.
+fn of_masks<B: Backend>() -> Vec<(&'static str, Vec<f32>)> {
+    let device = B::Device::default();
+    let (length, width) = (6, 64);
+    let linear = |inputs, outputs, seed| -> Linear<B> {
+        fill(LinearConfig::new(inputs, outputs).init(&device), seed, 0.2)
+    };
+    let norm = fill(LayerNormConfig::new(width).init::<B>(&device), 1, 1.0);
+    let tokens = random::<B, 3>([2, length, width], 2, &device);
+    let places = random::<B, 3>([1, length, width], 3, &device);
+    let [q, k, v] = [64, 32, 40].map(|outputs| linear(width, outputs, outputs as u64));
+    let read = RowLayers {
+        x: tokens.clone(),
+        norm: Some(&norm),
+        places: Some(places.clone()),
+        layers: vec![
+            RowLayer::placed(&q),
+            RowLayer::placed(&k),
+            RowLayer::bare(&v),
+        ],
+        relu: true,
+    };
+    let read = read.forward();
+    let mut outputs = vec![("normalised rows", read.rows)];
+    let layers = ["of three layers", "second layer", "third layer"];
+    outputs.extend(layers.into_iter().zip(read.outputs));
+    outputs.push(("sum", q.forward_added(tokens.clone(), places)));
+
+    let mlp = |seed| [linear(width, 48, seed), linear(48, 8, seed + 1)];
+    let mlps = [mlp(10), mlp(20)];
+    let heads = [(4, 0..8), (0, 2..5)].into_iter().zip(&mlps);
+    let heads = heads.map(|((token, outputs), layers)| Head {
+        token,
+        layers,
+        outputs,
+    });
+    let heads: Vec<_> = heads.collect();
+    let found = ops::nn::heads(tokens, &norm, &heads).into_iter();
+    let names = ["head", "part of a head"].into_iter();
+    outputs.extend(names.zip(found.map(|output| output.unsqueeze())));
+
+    let map = random::<B, 4>([2, width, 3, 5], 4, &device);
+    let shared = random::<B, 4>([1, width, 1, 1], 5, &device);
+    let cells = ops::cell_sum(map, shared.expand([1, width, 3, 5]));
+    let halve = |inputs: usize, seed| -> ConvTranspose2d<B> {
+        let conv = ConvTranspose2dConfig::new([inputs, inputs / 2], [2, 2]);
+        fill(conv.with_stride([2, 2]).init(&device), seed, 0.3)
+    };
+    let of_halves = fill(LayerNorm2dConfig::new(width / 2).init::<B>(&device), 6, 1.0);
+    let doubled = Doubling {
+        added: Some(random([15, 2 * width], 7, &device)),
+        ..Doubling::of(cells.clone().flatten(0, 1))
+    };
+    let doubled = Doubling {
+        norm: Some(&of_halves),
+        gelu: true,
+        ..Doubling::of(ops::doubled(&halve(width, 8), doubled))
+    };
+    let pixels = ops::doubled(&halve(width / 2, 9), doubled);
+    let pixels = pixels.reshape([2, 3 * 5 * 16, width / 4]);
+    let weights = random::<B, 3>([2, 3, width / 4], 10, &device);
+    let masks = ops::pixel_products(weights, pixels.clone(), [3, 5]);
+    outputs.push(("masks", masks.flatten::<3>(0, 1)));
+    outputs.push(("pixels", pixels));
+    let parts = vec![cells, random([1, 2, width], 11, &device)];
+    outputs.push(("joined", ops::joined_rows(parts, 2)));
+    let matrix = random([2, 9], 12, &device);
+    outputs.push(("grid", ops::grid_sinusoids(matrix, [3, 5], DType::F32)));
+    let values = |x: Tensor<B, 3>| x.into_data().iter::<f32>().collect::<Vec<_>>();
+    let outputs = outputs.into_iter();
+    outputs.map(|(name, x)| (name, values(x))).collect()
+}
+
 fn computes_as_the_processor_does<B: Backend>(most: f32) {
-    for ((name, found), (_, expected)) in others::<B>().into_iter().zip(others::<Flex>()) {
+    let all = |[first, second]: [Vec<(&'static str, Vec<f32>)>; 2]| first.into_iter().chain(second);
+    let found = all([others::<B>(), of_masks::<B>()]);
+    let expected = all([others::<Flex>(), of_masks::<Flex>()]);
+    for ((name, found), (_, expected)) in found.zip(expected) {
         assert_near(name, &found, &expected, most);
     }
 }

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use anyref_core::{
     Answer, AnswerOptions, AnyRef, BackendName, Cancel, Engine, EngineOptions, Goal, ModelOptions,
-    ModelSource, Prompt, Reference, Request, load_engine,
+    ModelSource, Prompt, Reference, Request, cast_weights, load_engine,
 };
 use anyref_llm::{Llama, LlamaConfig, LlamaInput, Quantization};
 use anyref_ops::blocks::BlockType;
@@ -27,7 +27,7 @@ use anyref_ops::testing::fill;
 use burn::backend::{Autodiff, Flex};
 use burn::module::Module;
 use burn::tensor::backend::Backend;
-use burn::tensor::{Distribution, Int, Tensor, TensorData, read_sync};
+use burn::tensor::{DType, Distribution, Int, Tensor, TensorData, read_sync};
 use image::{Rgb, RgbImage};
 
 /// Instantiates all tests of a backend, whose f32 products have errors below a fraction of the
@@ -275,13 +275,28 @@ fn masks_are_decoded_as_on_the_processor<B: Backend>(most: f32) {
     let gpu = AnyRef::<B>::load(&folder, &Default::default()).unwrap();
     let encoder = flex.config.image_encoder.as_ref().unwrap();
     let (side, width) = (encoder.grid_size(), encoder.output_channels());
-    for prompts in [1, 2] {
+    let half = cast_weights(gpu.model.clone(), DType::F16);
+    let halves = B::supports_dtype(&Default::default(), DType::F16);
+    // The tokens of 30 prompts are many rows.
+    for prompts in [1, 2, 30] {
         let (embeddings, prompt) = (normal([1, width, side, side]), normal([prompts, width]));
-        let found = gpu.model.decode_masks(on(&embeddings), on(&prompt));
-        let expected = flex.model.decode_masks(embeddings, prompt);
-        let masks = difference(found.low_res_masks, expected.low_res_masks);
-        let iou = difference(found.iou_predictions, expected.iou_predictions);
-        println!("{prompts} prompts: masks {masks}, IoU {iou}");
-        assert!(masks < most && iou < most, "masks {masks}, IoU {iou}");
+        let expected = flex.model.decode_masks(embeddings.clone(), prompt.clone());
+        for (model, dtype, most) in [
+            (&gpu.model, DType::F32, [most, most]),
+            // An estimate of few is small beside the values that it is the sum of.
+            (&half, DType::F16, [5e-3, 3e-2]),
+        ] {
+            if dtype == DType::F16 && !halves {
+                continue;
+            }
+            let (embeddings, prompt) = (on::<B, 4>(&embeddings), on::<B, 2>(&prompt));
+            let found = model.decode_masks(embeddings.cast(dtype), prompt.cast(dtype));
+            let masks = found.low_res_masks.cast(DType::F32);
+            let masks = difference(masks, expected.low_res_masks.clone());
+            let iou = found.iou_predictions.cast(DType::F32);
+            let iou = difference(iou, expected.iou_predictions.clone());
+            println!("{prompts} prompts, {dtype:?}: masks {masks}, IoU {iou}");
+            assert!(masks < most[0] && iou < most[1], "masks {masks}, IoU {iou}");
+        }
     }
 }

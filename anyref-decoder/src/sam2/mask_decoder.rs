@@ -1,6 +1,7 @@
 //! SAM 2's mask decoder.
 
 use anyref_ops as ops;
+use anyref_ops::nn;
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -10,7 +11,7 @@ use burn::tensor::{Tensor, activation::sigmoid, backend::Backend};
 use super::stability::Stability;
 use crate::error::{Error, Result};
 use crate::mask_decoder::{
-    MaskDecoder, MaskDecoderConfig, MaskDecoderOutput, before_prompts, cells, mask_weights, token,
+    MaskDecoder, MaskDecoderConfig, MaskDecoderOutput, before_prompts, mask_heads, side_by_side,
 };
 use crate::mlp::{Mlp, MlpConfig};
 use crate::two_way::TwoWayTransformer;
@@ -179,29 +180,29 @@ impl<B: Backend> Sam2MaskDecoder<B> {
     /// When `multimask_output` is set and `num_multimask_outputs` is 0.
     pub fn forward(&self, input: Sam2MaskDecoderInput<B>) -> Sam2MaskDecoderOutput<B> {
         let [_, _, height, width] = input.image_embeddings.dims();
-        let image = ops::add_shared(cells(input.image_embeddings), cells(input.dense));
-        let (tokens, image) =
-            self.transformer
-                .forward(image, cells(input.image_pe), self.tokens(input.sparse));
+        let image = ops::cell_sum(input.image_embeddings, input.dense);
+        let positions = ops::cells(input.image_pe);
+        let tokens = self.tokens(input.sparse);
+        let (tokens, image) = self
+            .transformer
+            .forward_before_norm(image, positions, tokens);
 
-        let [prompts, _, _] = tokens.dims();
         let stability = self.config.stability.as_ref();
         let masks = match (input.multimask_output, stability) {
             (true, _) => 1..self.output_hypernetworks_mlps.len(),
             (false, Some(_)) => 0..self.output_hypernetworks_mlps.len(),
             (false, None) => 0..1,
         };
-        let mlps = &self.output_hypernetworks_mlps;
-        let weights = mask_weights(mlps, &tokens, 2, masks.clone());
+        let mut heads = mask_heads(&self.output_hypernetworks_mlps, 2, masks.clone());
+        heads.push(self.iou_prediction_head.head(1, masks));
+        heads.push(self.pred_obj_score_head.head(0, 0..1));
+        let mut outputs = nn::heads(tokens, &self.transformer.norm_final_attn, &heads);
+        let mut next = || outputs.pop().expect("an output a head");
+        let (object_score_logits, estimates) = (next(), next());
         let pixels = self
             .output_upscaling
             .forward_with(image, input.high_resolution);
-        let values = ops::short_columns(weights, pixels);
-        let low_res_masks = OutputUpscaling::picture_order(values, [height, width]);
-        let estimates = self
-            .iou_prediction_head
-            .forward(token(&tokens, 1))
-            .slice([0..prompts, masks]);
+        let low_res_masks = ops::pixel_products(side_by_side(outputs), pixels, [height, width]);
         let estimates = match self.config.iou_prediction_use_sigmoid {
             true => sigmoid(estimates),
             false => estimates,
@@ -215,7 +216,7 @@ impl<B: Backend> Sam2MaskDecoder<B> {
                 low_res_masks,
                 iou_predictions,
             },
-            object_score_logits: self.pred_obj_score_head.forward(token(&tokens, 0)),
+            object_score_logits,
         }
     }
 

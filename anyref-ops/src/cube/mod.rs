@@ -14,6 +14,10 @@
 //! * [`swiglu`]: the gated activation of an MLP.
 //! * [`gemv`]: products of a few rows and several weights in one launch.
 //! * [`short_columns`]: a batch of products of a few rows and many short columns in one launch.
+//! * [`row_products`]: products of rows and several weights in one launch, with a norm and
+//!   positions before them.
+//! * [`joined_rows`], [`cell_sum`], [`grid_sinusoids`]: rows for such products, out of tensors one
+//!   behind another, of two maps, and of the positions of a grid's cells.
 //! * [`few_queries`], [`few_keys`]: attention of a few queries, or to a few keys, in one launch.
 //! * [`many_queries`]: attention of many in one launch, and relative positions in another; its
 //!   gradients in two.
@@ -25,12 +29,15 @@
 mod backend;
 mod blocks;
 mod calls;
+mod cell_sum;
 mod few_keys;
 mod few_queries;
 mod fusion;
 mod gemv;
 mod gpu_backends;
 mod gradients;
+mod grid_sinusoids;
+mod joined_rows;
 mod launching;
 mod many_queries;
 mod masks;
@@ -43,6 +50,7 @@ mod reduce;
 mod registry;
 mod rotary;
 mod rotary_append;
+mod row_products;
 mod short_columns;
 mod swiglu;
 #[cfg(all(test, any(feature = "wgpu", feature = "vulkan", feature = "cuda")))]
@@ -51,11 +59,13 @@ mod token_losses;
 
 pub(crate) use blocks::{BlockForms, block_forms};
 pub(crate) use calls::{
-    Appending, DenseProduct, KernelAttention, NormParameters, clipped_product, gated_product,
-    one_product, placed_norm, rotate_and_append, short_columns, three_products,
+    Appending, DenseProduct, KernelAttention, KernelRows, MOST_PRODUCTS, NormParameters, cell_sum,
+    clipped_product, gated_product, grid_sinusoids, joined_rows, one_product, placed_norm,
+    rotate_and_append, row_products, short_columns, three_products,
 };
 pub use gpu_backends::{GpuBackendVisitor, visit_gpu_backends};
 pub(crate) use gradients::{
     add_norm, attend, norm, position_products, rotate, swiglu, token_losses,
 };
 pub(crate) use rotary_append::RotaryAppend;
+pub(crate) use row_products::{Activation, Form, Part};

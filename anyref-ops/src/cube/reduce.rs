@@ -86,3 +86,22 @@ pub(super) fn team_sums(
     }
     sync_cube();
 }
+
+/// Adds several values of the units of each team, as [`team_sums`] does; every unit of a team gets
+/// its sums in `mine`.
+#[cube]
+pub(super) fn team_totals(
+    mine: &mut Array<f32>,
+    partial: &mut SharedMemory<f32>,
+    #[comptime] count: usize,
+    #[comptime] units: usize,
+    #[comptime] lanes: usize,
+) {
+    team_sums(mine, partial, count, units, lanes);
+    let unit = UNIT_POS as usize;
+    #[unroll]
+    for index in 0..count {
+        mine[index] = partial[index * units + unit / lanes * lanes];
+    }
+    sync_cube();
+}

@@ -8,15 +8,19 @@ use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement};
 use burn_fusion::Fusion;
 
 use super::backend::{Input, KernelBackend};
+use super::cell_sum::CellSum;
 use super::few_keys::FewKeys;
 use super::few_queries::FewQueries;
 use super::gemv::Gemv;
 use super::gpu_backends::{GpuBackendVisitor, visit_gpu_backends};
+use super::grid_sinusoids::GridSinusoids;
+use super::joined_rows::JoinedRows;
 use super::many_queries::{ManyQueries, PositionProducts};
 use super::norm::Norm;
 use super::placed_norm::PlacedNorm;
 use super::rotary::Rotary;
 use super::rotary_append::RotaryAppend;
+use super::row_products::RowProducts;
 use super::short_columns::ShortColumns;
 use super::swiglu::SwiGlu;
 use super::token_losses::TokenLosses;
@@ -39,6 +43,10 @@ pub(crate) struct Kernels<B: Backend> {
     pub(crate) position_products: Kernel<B, PositionProducts>,
     pub(crate) few_keys: Kernel<B, FewKeys>,
     pub(crate) token_losses: Kernel<B, TokenLosses>,
+    pub(crate) row_products: Kernel<B, RowProducts>,
+    pub(crate) joined_rows: Kernel<B, JoinedRows>,
+    pub(crate) cell_sum: Kernel<B, CellSum>,
+    pub(crate) grid_sinusoids: Kernel<B, GridSinusoids>,
 }
 
 impl<B: Backend> Clone for Kernels<B> {
@@ -79,6 +87,10 @@ impl GpuBackendVisitor for Adding {
                 position_products: B::run,
                 few_keys: B::run,
                 token_losses: B::run,
+                row_products: B::run,
+                joined_rows: B::run,
+                cell_sum: B::run,
+                grid_sinusoids: B::run,
             });
         }
         add::<CubeBackend<R, F, i32, BT>>(&mut self.0);

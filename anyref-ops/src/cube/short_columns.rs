@@ -17,7 +17,11 @@ const VECTOR: usize = 8;
 /// Inputs are the rows `x`, `[batch, n, d]`, and the columns, `[batch, count, d]`, of one type.
 /// The output is `[batch, n, count]`. Sums are f32.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ShortColumns;
+pub(crate) struct ShortColumns {
+    /// Cells of a row of a picture whose pixels the columns are, 16 of each cell in the order of
+    /// [`pixel_products`](crate::pixel_products); products are then in the picture's order.
+    pub(crate) cells_across: Option<usize>,
+}
 
 impl ShortColumns {
     /// Maximum rows, of which a unit holds a sum each.
@@ -67,12 +71,25 @@ impl KernelOperation for ShortColumns {
             output.clone().into_array_arg(),
             units,
             count,
+            self.cells_across.unwrap_or(1),
             rows,
             length / size,
+            self.cells_across.is_some(),
             dtype,
         );
         vec![output]
     }
+}
+
+/// Place of a pixel in the order of rows and columns, for a picture of some cells across. Pixels of
+/// a cell are in the order (y₁, x₁, y₂, x₂).
+#[cube]
+fn picture_place(pixel: usize, across: usize) -> usize {
+    let (cell, inside) = (pixel / 16, pixel % 16);
+    let down = inside / 8 * 2 + inside / 2 % 2;
+    let right = inside / 4 % 2 * 2 + inside % 2;
+    let row = cell / across * 4 + down;
+    row * across * 4 + cell % across * 4 + right
 }
 
 /// Products of a column and all rows of its batch, a unit for each column.
@@ -83,8 +100,10 @@ fn multiply<F: Float, N: Size>(
     output: &mut Array<F>,
     units: usize,
     count: usize,
+    across: usize,
     #[comptime] rows: usize,
     #[comptime] vectors: usize,
+    #[comptime] of_picture: bool,
     #[define(F)] _dtype: StorageType,
 ) {
     let size = x.vector_size();
@@ -110,9 +129,13 @@ fn multiply<F: Float, N: Size>(
                 }
             }
         }
+        let mut place = column;
+        if comptime!(of_picture) {
+            place = picture_place(column, across);
+        }
         #[unroll]
         for row in 0..rows {
-            output[(batch * rows + row) * count + column] = F::cast_from(sums[row]);
+            output[(batch * rows + row) * count + place] = F::cast_from(sums[row]);
         }
     }
 }

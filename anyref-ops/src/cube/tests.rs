@@ -1,7 +1,9 @@
 //! Fused operations compared with their definitions in f64.
 
 mod gradients;
+mod joined;
 mod placed_norms;
+mod row_products;
 mod short_products;
 mod views;
 
@@ -420,6 +422,41 @@ macro_rules! backend {
             #[test]
             fn clipped_products_are_their_definition() {
                 super::short_products::clipped_products_are_their_definition::<B>();
+            }
+
+            #[test]
+            fn pixels_are_put_in_the_order_of_a_picture() {
+                super::short_products::pixels_are_put_in_the_order_of_a_picture::<B>();
+            }
+
+            #[test]
+            fn products_of_prepared_rows_are_their_definition() {
+                super::row_products::products_of_prepared_rows_are_their_definition::<B>();
+            }
+
+            #[test]
+            fn products_of_single_rows_of_groups_are_joined() {
+                super::row_products::products_of_single_rows_of_groups_are_joined::<B>();
+            }
+
+            #[test]
+            fn doubled_rows_are_their_definition() {
+                super::row_products::doubled_rows_are_their_definition::<B>();
+            }
+
+            #[test]
+            fn rows_are_joined() {
+                super::joined::rows_are_joined::<B>();
+            }
+
+            #[test]
+            fn cells_of_maps_are_added() {
+                super::joined::cells_of_maps_are_added::<B>();
+            }
+
+            #[test]
+            fn grids_are_encoded_by_sinusoids() {
+                super::joined::grids_are_encoded_by_sinusoids::<B>();
             }
 
             #[test]

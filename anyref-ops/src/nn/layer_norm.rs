@@ -72,4 +72,14 @@ impl<B: Backend> LayerNorm<B> {
         let parameters = [self.gamma.val(), self.beta.val()];
         crate::placed_layer_norm(x, added, places, parameters, self.epsilon)
     }
+
+    /// Parameters of a kernel.
+    #[cfg(feature = "cube")]
+    pub(super) fn parameters(&self) -> crate::cube::NormParameters<B> {
+        crate::cube::NormParameters {
+            gamma: self.gamma.val(),
+            beta: Some(self.beta.val()),
+            epsilon: self.epsilon,
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod attention;
 mod products;
+mod rows;
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor};
@@ -19,6 +20,11 @@ use super::token_losses::TokenLosses;
 pub(crate) use attention::{KernelAttention, attend, position_products};
 pub(crate) use products::{
     DenseProduct, clipped_product, gated_product, one_product, short_columns, three_products,
+};
+#[cfg(test)]
+pub(super) use rows::row_products_within;
+pub(crate) use rows::{
+    KernelRows, MOST_PRODUCTS, cell_sum, grid_sinusoids, joined_rows, row_products,
 };
 
 /// Parameters of a normalisation.

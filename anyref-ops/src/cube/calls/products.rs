@@ -108,8 +108,9 @@ pub(crate) fn gated_product<B: Backend>(
     Some(output)
 }
 
-/// Computes `x · columnsᵀ` of a few rows and short columns in one launch. Gives `None` without
-/// kernels, for other shapes, and if the types differ.
+/// Computes `x · columnsᵀ` of a few rows and short columns in one launch, in the order of the
+/// columns or of a picture of some cells across. Gives `None` without kernels, for other shapes,
+/// and if the types differ.
 ///
 /// # Shapes
 /// - x: `[batch, n, d]`
@@ -118,12 +119,14 @@ pub(crate) fn gated_product<B: Backend>(
 pub(crate) fn short_columns<B: Backend>(
     x: &Tensor<B, 3>,
     columns: &Tensor<B, 3>,
+    cells_across: Option<usize>,
 ) -> Option<Tensor<B, 3>> {
     let kernels = kernels::<B>()?;
     if !ShortColumns::suits(x.dims(), columns.dims()) || x.dtype() != columns.dtype() {
         return None;
     }
     let inputs = [x, columns].map(|x| x.clone().into());
-    let [output] = exactly((kernels.short_columns)(ShortColumns, inputs.into()));
+    let short_columns = ShortColumns { cells_across };
+    let [output] = exactly((kernels.short_columns)(short_columns, inputs.into()));
     Some(floats::<B, 3>(output))
 }

@@ -1,5 +1,6 @@
 //! Products with short columns, and with negative outputs clipped.
 
+use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 use super::{allowed, assert_near, each_type, numbers, product, tensor};
@@ -15,6 +16,7 @@ pub(super) fn products_of_short_columns_are_their_definition<B: Backend>() {
             let found = short_columns(
                 &tensor::<B, 3>(&x, [batch, rows, length], dtype),
                 &tensor(&columns, [batch, count, length], dtype),
+                None,
             );
             let expected = (0..batch * rows * count).map(|place| {
                 let (row, column) = (place / count, place % count);
@@ -45,6 +47,40 @@ pub(super) fn clipped_products_are_their_definition<B: Backend>() {
             let expected: Vec<f64> = expected.iter().map(|x| x.max(0.0)).collect();
             let case = format!("{rows}x{inputs}x{outputs} {dtype:?}");
             assert_near(&case, found.expect("a kernel"), &expected, allowed(dtype));
+        });
+    }
+}
+
+/// Grids of one cell and of several, not square, with one row and several.
+pub(super) fn pixels_are_put_in_the_order_of_a_picture<B: Backend>() {
+    for [batch, rows, length, height, width] in [[1, 1, 3, 1, 1], [2, 3, 32, 5, 3]] {
+        each_type::<B>(|dtype| {
+            let count = height * width * 16;
+            let x = tensor::<B, 3>(
+                &numbers(batch * rows * length, 1),
+                [batch, rows, length],
+                dtype,
+            );
+            let columns = numbers(batch * count * length, 2);
+            let columns: Vec<f64> = columns.iter().map(|x| x / 32.0).collect();
+            let columns = tensor(&columns, [batch, count, length], dtype);
+            let values = |x: Option<Tensor<B, 3>>| {
+                let values = x.expect("a kernel").into_data();
+                values.iter::<f64>().collect::<Vec<_>>()
+            };
+            // The order of columns has a test of its own.
+            let by_column = values(short_columns(&x, &columns, None));
+            let mut expected = vec![0.0; by_column.len()];
+            for (place, value) in by_column.iter().enumerate() {
+                let (row, column) = (place / count, place % count);
+                let (cell, inside) = (column / 16, column % 16);
+                let [y1, x1, y2, x2] = [8, 4, 2, 1].map(|bit| inside / bit % 2);
+                let y = cell / width * 4 + y1 * 2 + y2;
+                let x = cell % width * 4 + x1 * 2 + x2;
+                expected[row * count + y * 4 * width + x] = *value;
+            }
+            let found = values(short_columns(&x, &columns, Some(width)));
+            assert_eq!(found, expected, "{batch} {rows} {height}x{width} {dtype:?}");
         });
     }
 }

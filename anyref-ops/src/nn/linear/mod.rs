@@ -193,7 +193,7 @@ impl<B: Backend> Linear<B> {
 
     /// Weight and bias, unless the weight is in blocks.
     #[cfg(feature = "cube")]
-    fn dense_product(&self) -> Option<crate::cube::DenseProduct<B>> {
+    pub(super) fn dense_product(&self) -> Option<crate::cube::DenseProduct<B>> {
         let weight = self.weight.dense()?.val();
         let bias = self.bias.as_ref().map(|bias| bias.val());
         Some(crate::cube::DenseProduct { weight, bias })
