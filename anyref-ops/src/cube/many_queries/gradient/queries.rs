@@ -68,12 +68,7 @@ pub(super) fn query_gradient<F: Float, M: Numeric, N: Size>(
     let mut scores = Array::<f32>::new(comptime!(EACH * MINE));
     let mut dots = Array::<f32>::new(comptime!(EACH * MINE));
     let next = first_query + comptime!(tiles.scored.queries());
-    // A hidden key has no gradient, even if a query that sees none attends to it.
-    let unmasked = comptime!(Changes {
-        masked: false,
-        ..changes
-    });
-    let seen = seen_keys(next, queries, keys, unmasked);
+    let seen = seen_keys(next, queries, keys, changes);
     let mut first = 0usize;
     while first < seen {
         products::<F, N>(
