@@ -6,11 +6,11 @@
 //! their outputs are needed.
 
 mod attention;
-mod norm;
 mod registry;
 mod rotary;
-mod swiglu;
-mod token_losses;
+mod tracked_losses;
+mod tracked_norm;
+mod tracked_swiglu;
 mod untracked;
 
 use burn::tensor::backend::Backend;

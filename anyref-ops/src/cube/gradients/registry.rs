@@ -11,7 +11,7 @@ use burn::tensor::{Int, Tensor};
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement};
 use burn_fusion::Fusion;
 
-use super::{attention, norm, rotary, swiglu, token_losses, untracked};
+use super::{attention, rotary, tracked_losses, tracked_norm, tracked_swiglu, untracked};
 use crate::cube::backend::KernelBackend;
 use crate::cube::calls::{KernelAttention, NormParameters};
 use crate::cube::gpu_backends::{GpuBackendVisitor, visit_gpu_backends};
@@ -61,9 +61,9 @@ impl GpuBackendVisitor for Adding {
             forms.insert::<Autodiff<B, C>, TrackedKernels<Autodiff<B, C>>>(TrackedKernels {
                 attend: attention::attend::<B, C>,
                 position_products: untracked::position_products::<B, C>,
-                norm: norm::norm::<B, C>,
-                swiglu: swiglu::swiglu::<B, C>,
-                token_losses: token_losses::token_losses::<B, C>,
+                norm: tracked_norm::norm::<B, C>,
+                swiglu: tracked_swiglu::swiglu::<B, C>,
+                token_losses: tracked_losses::token_losses::<B, C>,
                 rotate: rotary::rotate::<B, C>,
             });
         }
