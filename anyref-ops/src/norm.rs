@@ -65,8 +65,8 @@ pub fn layer_norm_gelu<B: Backend, const D: usize>(
     super::gelu(layer_norm(x, gamma, beta, epsilon))
 }
 
-/// `x + added`, and its [`layer_norm`]; on GPUs in one launch, without gradients on the processor in
-/// one pass.
+/// `x + added`, and its [`layer_norm`]; on GPUs in one launch, on the processor without gradients
+/// in one pass.
 ///
 /// # Shapes
 /// - x, added and outputs: `[..., d]`
