@@ -287,7 +287,7 @@ fn add_parts<F: Float, N: Size>(
     let mut whole = Vector::<f32, N>::zeroed();
     if parameter < comptime!(1 + usize::from(shifted)) {
         for part in 0..parts {
-            whole = whole + sums[(parameter * parts + part) * vectors + place];
+            whole += sums[(parameter * parts + part) * vectors + place];
         }
         if parameter == 0 {
             scale[place] = Vector::cast_from(whole);

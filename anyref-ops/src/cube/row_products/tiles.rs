@@ -184,10 +184,11 @@ pub(super) fn multiply_tiles<F: Float, W: Float>(
     if comptime!(form.normed) {
         let mut partial = SharedMemory::<f32>::new(UNITS);
         let row = min(first + unit / READERS, rows - 1);
+        let reader = unit % READERS;
         let length = f32::cast_from(width as u32);
         let mean = row_sum(x, &mut partial, row, width, 0.0, false) / length;
         let square = row_sum(x, &mut partial, row, width, mean, true) / length;
-        if unit % READERS == 0 {
+        if reader == 0 {
             means[unit / READERS] = mean;
             scales[unit / READERS] = 1.0 / (square + epsilon).sqrt();
         }
