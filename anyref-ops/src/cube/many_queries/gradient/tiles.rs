@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn usual_heads_have_tiles_of_16_or_32_rows() {
-        for (width, rows) in [(64, 32), (80, 32), (128, 16), (256, 8)] {
+        for (width, rows) in [(64, 32), (80, 32), (128, 16), (256, 16)] {
             let tiles = Tiles::new([width; 2], 4, 48 * 1024);
             assert_eq!(tiles.scored.queries(), rows, "{width}");
         }
