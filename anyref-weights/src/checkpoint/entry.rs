@@ -1,5 +1,6 @@
 //! Tensor of a checkpoint: name, type, shape and location of its values.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,6 +53,12 @@ impl Stored {
             None => tensor.num_elements() * tensor.dtype.size(),
             Some(block) => tensor.num_elements() / block.values() * block.bytes(),
         }
+    }
+
+    /// Reads some rows of a contiguous tensor, of `row` bytes each.
+    pub(super) fn read_rows(&self, rows: &Range<usize>, row: usize) -> Result<Vec<u8>> {
+        let offset = self.offset + (rows.start * row) as u64;
+        self.file.read(offset, rows.len() * row)
     }
 }
 

@@ -88,15 +88,12 @@ impl BlockRows for EntryBlocks<'_> {
     }
 
     fn fetch(&self, rows: Range<usize>) -> Result<Cow<'_, [u8]>> {
-        let read = |stored: &Stored, row: usize| {
-            let offset = stored.offset + (rows.start * row) as u64;
-            stored.file.read(offset, rows.len() * row)
-        };
         Ok(match &self.form {
-            Form::Stored(stored) => read(stored, self.row_bytes())?.into(),
+            Form::Stored(stored) => stored.read_rows(&rows, self.row_bytes())?.into(),
             Form::Floats(stored) => {
                 let dtype = self.entry.dtype;
-                let values = widened(&read(stored, self.columns * dtype.size())?, dtype);
+                let values = stored.read_rows(&rows, self.columns * dtype.size())?;
+                let values = widened(&values, dtype);
                 let blocks = quantize(&values, self.block_type);
                 blocks
                     .expect("rows of whole blocks of a written format")

@@ -72,20 +72,17 @@ impl EntryFloats<'_> {
     /// When a row is out of range.
     pub fn fetch(&self, rows: Range<usize>) -> Result<Cow<'_, [f32]>> {
         assert!(rows.end <= self.entry.shape[0], "{rows:?}");
-        let read = |stored: &Stored, row: usize| {
-            let offset = stored.offset + (rows.start * row) as u64;
-            stored.file.read(offset, rows.len() * row)
-        };
         Ok(match &self.form {
             Form::Floats(stored) => {
                 let dtype = self.entry.dtype;
-                widened(&read(stored, self.columns * dtype.size())?, dtype).into()
+                let bytes = stored.read_rows(&rows, self.columns * dtype.size())?;
+                widened(&bytes, dtype).into()
             }
             Form::Blocks(stored, block_type) => {
                 let row = block_type.row_bytes(self.columns);
                 let row = row.expect("rows of a matrix in blocks are whole");
                 let mut values = vec![0.0; rows.len() * self.columns];
-                dequantize(*block_type, &read(stored, row)?, &mut values);
+                dequantize(*block_type, &stored.read_rows(&rows, row)?, &mut values);
                 values.into()
             }
             Form::Read(values) => {

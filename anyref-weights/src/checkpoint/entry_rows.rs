@@ -62,8 +62,7 @@ impl TensorEntry {
                     && !matches!(self.dtype, DType::Bool(_)) =>
             {
                 for range in ranges {
-                    let offset = stored.offset + (range.start * row) as u64;
-                    bytes.extend(stored.file.read(offset, range.len() * row)?);
+                    bytes.extend(stored.read_rows(range, row)?);
                 }
             }
             _ => {
