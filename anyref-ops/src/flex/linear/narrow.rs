@@ -26,8 +26,8 @@ pub(super) fn fits(rows: usize, depth: usize, width: usize) -> bool {
     rows >= ROWS && depth <= DEPTH && width <= WIDTH && width.is_multiple_of(PAD)
 }
 
-/// `out[r, n] = ending(Σ x[r, k] · weight[k, n])`, of sizes that [fit](fits); writes all of `out`,
-/// with the sums of [`tiles`](super::tiles).
+/// Computes `out[r, n] = ending(Σ x[r, k] · weight[k, n])` of sizes that [fit](fits),
+/// and writes all of `out`, with the sums of [`tiles`](super::tiles).
 pub(super) fn product<H: Send + Sync + Copy, A: Arithmetic<H, Word = f32>>(
     x: &[f32],
     weight: Weight<'_, H>,

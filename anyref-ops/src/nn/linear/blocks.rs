@@ -6,6 +6,7 @@ use std::sync::Arc;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{DType, Tensor, TensorData};
 
+use super::as_rows::as_rows;
 use super::product_in_parts::product_in_parts;
 use crate::blocks::{BlockRows, BlockType, Blocks};
 use crate::dispatch::BackendKind;
@@ -206,24 +207,12 @@ pub(super) fn products<B: Backend, const D: usize>(
     x: Tensor<B, D>,
     weights: &[BlockProduct<'_, B>],
 ) -> Result<Vec<Tensor<B, D>>, Tensor<B, D>> {
-    let shape = x.dims();
-    let rows = shape[..D - 1].iter().product::<usize>();
     let each = weights.iter().map(|product| flex::BlockInput {
         weight: &product.weight.panels,
         bias: product.bias.clone(),
     });
     let each: Vec<_> = each.collect();
-    match flex::block_products(x.reshape([rows, shape[D - 1]]), &each) {
-        Ok(products) => Ok(products
-            .into_iter()
-            .map(|product| {
-                let mut shape = shape;
-                shape[D - 1] = product.dims()[1];
-                product.reshape(shape)
-            })
-            .collect()),
-        Err(x) => Err(x.reshape(shape)),
-    }
+    as_rows(x, |x| flex::block_products(x, &each))
 }
 
 #[cfg(test)]

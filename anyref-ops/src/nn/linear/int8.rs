@@ -7,6 +7,7 @@ use std::sync::Arc;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{DType, Tensor, TensorData};
 
+use super::as_rows::as_rows;
 use super::product_in_parts::product_in_parts;
 use crate::blocks::{BlockType, Blocks};
 use crate::flex::{self, Activation, Int8Matrix};
@@ -186,25 +187,13 @@ pub(super) fn products<B: Backend, const D: usize>(
     weights: &[(&Int8Weight<B>, Option<Tensor<B, 1>>)],
     activation: Option<Activation>,
 ) -> Result<Vec<Tensor<B, D>>, Tensor<B, D>> {
-    let shape = x.dims();
-    let rows = shape[..D - 1].iter().product::<usize>();
     let each = weights.iter().map(|(weight, bias)| flex::Int8Input {
         weight: &weight.matrix,
         bias: bias.clone(),
         activation,
     });
     let each: Vec<_> = each.collect();
-    match flex::int8_products(x.reshape([rows, shape[D - 1]]), &each) {
-        Ok(products) => Ok(products
-            .into_iter()
-            .map(|product| {
-                let mut shape = shape;
-                shape[D - 1] = product.dims()[1];
-                product.reshape(shape)
-            })
-            .collect()),
-        Err(x) => Err(x.reshape(shape)),
-    }
+    as_rows(x, |x| flex::int8_products(x, &each))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Linear layer over a weight with replaceable storage.
 
 #[cfg(feature = "flex")]
+mod as_rows;
+#[cfg(feature = "flex")]
 mod blocks;
 #[cfg(feature = "cube")]
 mod dense;
