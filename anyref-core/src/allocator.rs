@@ -15,11 +15,11 @@ pub use mimalloc::MiMalloc;
 
 /// `mi_option_purge_delay` of mimalloc 2 and 3, for which the binding has no name.
 const PURGE_DELAY: mi_option_t = 15;
-/// Milliseconds until freed memory goes back to the system: longer than the layers of a model
-/// take, which reuse it, and short beside the pauses of a server.
-const DELAY: i64 = 1000;
+/// Milliseconds until freed memory goes back to the system: longer than a person takes to point at
+/// the next object of a picture, and short beside the pauses of a server.
+const DELAY: i64 = 10_000;
 
-/// Keeps freed memory for a second, for the next layer to use, unless the variable
+/// Keeps freed memory for ten seconds, for the next layer or question to use, unless the variable
 /// `MIMALLOC_PURGE_DELAY` says otherwise. By default it is returned after 10 ms, which the system
 /// fills with zeros when it is asked for again: a tenth of the time of an encoder.
 pub fn keep_freed_memory() {

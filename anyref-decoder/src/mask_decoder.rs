@@ -237,9 +237,10 @@ impl<B: Backend> MaskDecoder<B> {
         heads.push(self.iou_prediction_head.head(0, masks));
         let mut outputs = nn::heads(tokens, &self.transformer.norm_final_attn, &heads);
         let iou_predictions = outputs.pop().expect("an output a head");
-        let pixels = self.output_upscaling.forward(image);
+        let weights = side_by_side(outputs);
+        let sides = [height, width];
         MaskDecoderOutput {
-            low_res_masks: ops::pixel_products(side_by_side(outputs), pixels, [height, width]),
+            low_res_masks: self.output_upscaling.masks(image, None, weights, sides),
             iou_predictions,
         }
     }

@@ -1,7 +1,7 @@
 //! Upscaling of picture cells to mask pixels.
 
 use anyref_ops as ops;
-use anyref_ops::Doubling;
+use anyref_ops::Upscaling;
 use anyref_ops::nn::{LayerNorm2d, LayerNorm2dConfig};
 use burn::config::Config;
 use burn::module::Module;
@@ -65,41 +65,38 @@ impl<B: Backend> OutputUpscaling<B> {
     /// - cells: `[batch, height * width, d]`
     /// - output: `[batch, height * width * 16, d / 8]`
     pub fn forward(&self, cells: Tensor<B, 3>) -> Tensor<B, 3> {
-        self.upscaled(cells, None)
+        self.layers(None).pixels(cells)
     }
 
-    /// Upscales like [`forward`](Self::forward), and adds the picture's finer levels after each
-    /// convolution (SAM 2 `mask_decoder.py`, `predict_masks`).
+    /// Computes masks of the pixels: products of each with the weights of a mask. `fine` holds a
+    /// picture's finer levels, which are added after each convolution (SAM 2 `mask_decoder.py`,
+    /// `predict_masks`).
     ///
     /// # Shapes
     /// - cells: `[batch, height * width, d]`
-    /// - output: `[batch, height * width * 16, d / 8]`
-    pub fn forward_with(&self, cells: Tensor<B, 3>, fine: HighResolution<B>) -> Tensor<B, 3> {
-        self.upscaled(cells, Some(fine))
+    /// - weights: `[batch, masks, d / 8]`
+    /// - output: `[batch, masks, 4 * height, 4 * width]`
+    pub fn masks(
+        &self,
+        cells: Tensor<B, 3>,
+        fine: Option<HighResolution<B>>,
+        weights: Tensor<B, 3>,
+        sides: [usize; 2],
+    ) -> Tensor<B, 4> {
+        self.layers(fine).masks(cells, weights, sides)
     }
 
-    fn upscaled(&self, cells: Tensor<B, 3>, fine: Option<HighResolution<B>>) -> Tensor<B, 3> {
-        let [batch, count, dim] = cells.dims();
-        let [halves, quarters] = match fine {
-            Some(fine) => [fine.halves, fine.quarters].map(|level| {
-                let [pictures, positions, channels] = level.dims();
-                let rows = pictures * positions / 4;
-                Some(level.reshape([rows, 4 * channels]))
-            }),
-            None => [None, None],
+    fn layers(&self, fine: Option<HighResolution<B>>) -> Upscaling<'_, B> {
+        let rows = |level: Tensor<B, 3>| {
+            let [pictures, positions, channels] = level.dims();
+            level.reshape([pictures * positions / 4, 4 * channels])
         };
-        let first = Doubling {
-            added: halves,
-            ..Doubling::of(cells.reshape([batch * count, dim]))
-        };
-        let second = Doubling {
-            norm: Some(&self.layer_norm),
-            added: quarters,
-            gelu: true,
-            ..Doubling::of(ops::doubled(&self.conv1, first))
-        };
-        let x = ops::doubled(&self.conv2, second);
-        x.reshape([batch, count * 16, dim / 8])
+        Upscaling {
+            first: &self.conv1,
+            norm: &self.layer_norm,
+            second: &self.conv2,
+            fine: fine.map(|fine| [fine.halves, fine.quarters].map(rows)),
+        }
     }
 
     /// Reorders values from the order of [`forward`](Self::forward) to rows and columns.

@@ -8,21 +8,21 @@ use crate::{add_shared, gelu, layer_norm_gelu, linear, linear_gelu, permute};
 
 /// Arguments of [`doubled`].
 #[derive(Debug)]
-pub struct Doubling<'a, B: Backend> {
+pub(crate) struct Doubling<'a, B: Backend> {
     /// Rows of channels, `[n, in]`.
-    pub rows: Tensor<B, 2>,
+    pub(crate) rows: Tensor<B, 2>,
     /// Norm of the rows, followed by GELU, before the convolution.
-    pub norm: Option<&'a LayerNorm2d<B>>,
+    pub(crate) norm: Option<&'a LayerNorm2d<B>>,
     /// Summand of the outputs, `[k, 4 * out]` for any `k` that divides `n`; it repeats every `k`
     /// rows.
-    pub added: Option<Tensor<B, 2>>,
+    pub(crate) added: Option<Tensor<B, 2>>,
     /// Applies GELU to the outputs.
-    pub gelu: bool,
+    pub(crate) gelu: bool,
 }
 
 impl<B: Backend> Doubling<'_, B> {
     /// Convolution of rows as they are.
-    pub fn of(rows: Tensor<B, 2>) -> Self {
+    pub(crate) fn of(rows: Tensor<B, 2>) -> Self {
         Self {
             rows,
             norm: None,
@@ -37,7 +37,10 @@ impl<B: Backend> Doubling<'_, B> {
 ///
 /// # Shapes
 /// - output: `[n * 4, out]`, the 4 positions (y, x) of a row consecutively
-pub fn doubled<B: Backend>(conv: &ConvTranspose2d<B>, input: Doubling<'_, B>) -> Tensor<B, 2> {
+pub(crate) fn doubled<B: Backend>(
+    conv: &ConvTranspose2d<B>,
+    input: Doubling<'_, B>,
+) -> Tensor<B, 2> {
     #[cfg(feature = "cube")]
     if let Some(output) = in_one_launch(conv, &input) {
         return output;

@@ -40,6 +40,7 @@ mod shared;
 mod sinusoids;
 pub mod testing;
 mod token_losses;
+mod upscaling;
 mod windows;
 mod words;
 
@@ -54,7 +55,6 @@ pub use cells::{cell_sum, cells, joined_rows, map_of_cells, picture_order, pixel
 pub use cube::{GpuBackendVisitor, visit_gpu_backends};
 pub use device_failure::{DeviceFailure, DeviceWatch};
 pub use dispatch::on_processor;
-pub use doubling::{Doubling, doubled};
 #[cfg(feature = "flex")]
 pub use flex::slices;
 pub use linear::{StoredWeights, as_stored, linear, linear_gelu, stored_weights};
@@ -71,6 +71,7 @@ pub use rows::{CacheCapacity, append_row, assign_rows};
 pub use shared::{add, add_shared};
 pub use sinusoids::{grid_sinusoids, point_sinusoids, sinusoids};
 pub use token_losses::token_losses;
+pub use upscaling::Upscaling;
 pub use windows::Windows;
 
 /// Code of the README, compiled and run with the tests of the documentation.

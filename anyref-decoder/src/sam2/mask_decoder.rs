@@ -199,10 +199,11 @@ impl<B: Backend> Sam2MaskDecoder<B> {
         let mut outputs = nn::heads(tokens, &self.transformer.norm_final_attn, &heads);
         let mut next = || outputs.pop().expect("an output a head");
         let (object_score_logits, estimates) = (next(), next());
-        let pixels = self
+        let weights = side_by_side(outputs);
+        let (fine, sides) = (input.high_resolution, [height, width]);
+        let low_res_masks = self
             .output_upscaling
-            .forward_with(image, input.high_resolution);
-        let low_res_masks = ops::pixel_products(side_by_side(outputs), pixels, [height, width]);
+            .masks(image, Some(fine), weights, sides);
         let estimates = match self.config.iou_prediction_use_sigmoid {
             true => sigmoid(estimates),
             false => estimates,

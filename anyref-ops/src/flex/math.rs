@@ -75,10 +75,21 @@ pub(crate) fn sum(xs: &[f32], f: impl Fn(f32) -> f32) -> f32 {
             parts[i] += f(chunk[i]);
         }
     }
-    for (part, &x) in parts.iter_mut().zip(rest) {
-        *part += f(x);
+    let mut tail = [0.0; PARTS];
+    for (tail, &x) in tail.iter_mut().zip(rest) {
+        *tail = f(x);
     }
-    total(parts)
+    total(added(parts, tail))
+}
+
+/// Adds parts of the values after the last whole vector. With them in an array of their own those
+/// of the vectors stay in registers.
+#[inline(always)]
+fn added(mut parts: [f32; PARTS], tail: [f32; PARTS]) -> [f32; PARTS] {
+    for i in 0..PARTS {
+        parts[i] += tail[i];
+    }
+    parts
 }
 
 /// Replaces each value by its `f` and sums these.
@@ -92,11 +103,12 @@ pub(crate) fn map_sum(xs: &mut [f32], f: impl Fn(f32) -> f32) -> f32 {
             parts[i] += chunk[i];
         }
     }
-    for (part, x) in parts.iter_mut().zip(rest) {
+    let mut tail = [0.0; PARTS];
+    for (tail, x) in tail.iter_mut().zip(rest) {
         *x = f(*x);
-        *part += *x;
+        *tail = *x;
     }
-    total(parts)
+    total(added(parts, tail))
 }
 
 /// Sum of the parts, added in halves.
@@ -141,12 +153,13 @@ pub(crate) fn sum_pairs(xs: &[f32], ys: &[f32], f: impl Fn(f32, f32) -> (f32, f3
             second[i] += b;
         }
     }
-    for (i, (&x, &y)) in x_rest.iter().zip(y_rest).enumerate() {
-        let (a, b) = f(x, y);
-        first[i] += a;
-        second[i] += b;
+    let (mut first_tail, mut second_tail) = ([0.0; PARTS], [0.0; PARTS]);
+    let tails = first_tail.iter_mut().zip(&mut second_tail);
+    for ((a, b), (&x, &y)) in tails.zip(x_rest.iter().zip(y_rest)) {
+        (*a, *b) = f(x, y);
     }
-    (total(first), total(second))
+    let sums = [added(first, first_tail), added(second, second_tail)];
+    sums.map(total).into()
 }
 
 /// Largest value, or `lowest` if none is greater. NaN is ignored.
@@ -163,8 +176,16 @@ pub(crate) fn max(xs: &[f32], lowest: f32) -> f32 {
             };
         }
     }
-    for (part, &x) in parts.iter_mut().zip(rest) {
-        *part = if x > *part { x } else { *part };
+    let mut tail = [lowest; PARTS];
+    for (tail, &x) in tail.iter_mut().zip(rest) {
+        *tail = x;
+    }
+    for i in 0..PARTS {
+        parts[i] = if tail[i] > parts[i] {
+            tail[i]
+        } else {
+            parts[i]
+        };
     }
     let mut half = PARTS / 2;
     while half > 0 {

@@ -31,6 +31,7 @@ pub mod slices;
 mod swiglu;
 #[cfg(test)]
 mod tests;
+mod upscaling;
 mod windows;
 
 pub(crate) use activation::{Activation, activation};
@@ -39,9 +40,9 @@ pub(crate) use attention::{attention, cached_attention, relative_positions};
 pub(crate) use blocks::{BlockInput, Panels, block_products, tracked_block_product};
 pub(crate) use cached_rows::{dequantize_rows, quantize_rows};
 pub(crate) use int8::{Int8Input, Int8Matrix, int8_products};
-pub(crate) use linear::{LinearInput, linear};
+pub(crate) use linear::{LinearInput, RowProduct, RowProductsInput, linear, row_products};
 pub(crate) use max_pool::max_pool_2x2;
-pub(crate) use norm::{NormInput, norm};
+pub(crate) use norm::{LayerNormParameters, NormInput, norm};
 pub(crate) use norm_sum::{NormSum, Normed, norm_sum};
 pub(crate) use permute::{permute, permuted_sum};
 pub(crate) use rotary::rotary;
@@ -51,4 +52,5 @@ pub(crate) use short_columns::short_columns;
 pub(crate) use simd::{Kernel, Simd, dispatch};
 pub(crate) use sinusoids::sinusoids;
 pub(crate) use swiglu::swiglu;
+pub(crate) use upscaling::{UpscalingInput, upscaled_masks};
 pub(crate) use windows::{merge_windows, partition_windows};

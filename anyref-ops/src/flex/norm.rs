@@ -33,6 +33,67 @@ pub(crate) struct NormInput<B: Backend, const D: usize> {
     pub(crate) epsilon: f64,
 }
 
+/// Parameters of a layer norm that is a step of another operation.
+#[derive(Debug)]
+pub(crate) struct LayerNormParameters<B: Backend> {
+    /// `[d]`
+    pub(crate) gamma: Tensor<B, 1>,
+    /// `[d]`
+    pub(crate) beta: Tensor<B, 1>,
+    /// Term added to the variance.
+    pub(crate) epsilon: f64,
+}
+
+impl<B: Backend> LayerNormParameters<B> {
+    /// Returns whether they are those of rows of so many values, in f32.
+    pub(super) fn fit(&self, width: usize) -> bool {
+        [&self.gamma, &self.beta]
+            .iter()
+            .all(|values| values.dims() == [width] && all_f32(&[values.dtype()]))
+    }
+
+    /// Parameters in memory.
+    pub(super) fn values(&self) -> LayerNormValues {
+        let values = |tensor: &Tensor<B, 1>| contiguous(to_primitive(tensor.clone()));
+        LayerNormValues {
+            gamma: values(&self.gamma),
+            beta: values(&self.beta),
+            epsilon: self.epsilon as f32,
+        }
+    }
+}
+
+/// [`LayerNormParameters`] in memory.
+pub(super) struct LayerNormValues {
+    gamma: FlexTensor,
+    beta: FlexTensor,
+    epsilon: f32,
+}
+
+impl LayerNormValues {
+    /// Normalises rows from one place to another, inside a kernel of `S`.
+    #[inline(always)]
+    pub(super) fn normalise<S: Simd>(&self, x: &[f32], out: &mut [f32]) {
+        let (gamma, beta) = (values(&self.gamma), values(&self.beta));
+        let rows = x.chunks_exact(gamma.len());
+        for (x, out) in rows.zip(out.chunks_exact_mut(gamma.len())) {
+            normalise::<S>(x, gamma, Some(beta), out, self.epsilon);
+        }
+    }
+
+    /// Normalises rows in their place, inside a kernel of `S`.
+    #[inline(always)]
+    pub(super) fn normalise_in_place<S: Simd>(&self, x: &mut [f32]) {
+        let (gamma, beta) = (values(&self.gamma), values(&self.beta));
+        for x in x.chunks_exact_mut(gamma.len()) {
+            let (mean, scale) = statistics::<S>(x, true, self.epsilon);
+            for (x, (&g, &b)) in x.iter_mut().zip(gamma.iter().zip(beta)) {
+                *x = mul_add::<S>((*x - mean) * scale, g, b);
+            }
+        }
+    }
+}
+
 /// Mean and reciprocal of the deviation of a row.
 #[inline(always)]
 fn statistics<S: Simd>(row: &[f32], centred: bool, epsilon: f32) -> (f32, f32) {

@@ -17,9 +17,14 @@ const TILE: usize = 16;
 /// Columns of a task.
 const TASK: usize = 128 * TILE;
 /// Longest columns.
-const LENGTH: usize = 64;
+pub(super) const LENGTH: usize = 64;
 /// Most rows.
 const ROWS: usize = 8;
+
+/// Returns whether this form serves so many rows of such a length.
+pub(super) fn fits(rows: usize, length: usize) -> bool {
+    rows <= ROWS && length <= LENGTH
+}
 
 /// Computes `x · columnsᵀ` without gradients, or returns the arguments for other sizes.
 ///
@@ -37,8 +42,7 @@ pub(crate) fn short_columns<B: Backend>(
         && all_f32(&[x.dtype(), columns.dtype()])
         && (batch, length) == (batches, of)
         && [batch, rows, length, count].iter().all(|&size| size > 0)
-        && rows <= ROWS
-        && length <= LENGTH;
+        && self::fits(rows, length);
     if !fits {
         return Err((x, columns));
     }
@@ -101,12 +105,7 @@ impl Kernel for Task<'_> {
             });
             interleave(lines, transposed, TILE);
             for (row, x) in self.x.chunks_exact(length).enumerate() {
-                let mut sums = [0.0; TILE];
-                for (&x, values) in x.iter().zip(transposed.as_chunks::<TILE>().0) {
-                    for (sum, &value) in sums.iter_mut().zip(values) {
-                        *sum = mul_add::<S>(x, value, *sum);
-                    }
-                }
+                let sums = sums::<S>(x, transposed);
                 // SAFETY: these columns are the task's alone.
                 unsafe {
                     let columns = first..first + count;
@@ -115,6 +114,22 @@ impl Kernel for Task<'_> {
             }
         }
     }
+}
+
+/// Products of a row with the columns of a tile, inside a kernel of `S`.
+///
+/// # Shapes
+/// - x: `[length]`
+/// - transposed: `[length, TILE]`
+#[inline(always)]
+pub(super) fn sums<S: Simd>(x: &[f32], transposed: &[f32]) -> [f32; TILE] {
+    let mut sums = [0.0; TILE];
+    for (&x, values) in x.iter().zip(transposed.as_chunks::<TILE>().0) {
+        for (sum, &value) in sums.iter_mut().zip(values) {
+            *sum = mul_add::<S>(x, value, *sum);
+        }
+    }
+    sums
 }
 
 #[cfg(test)]

@@ -36,8 +36,8 @@ impl<'a, B: Backend> RowLayer<'a, B> {
     }
 }
 
-/// Rows and the layers that read them. On GPUs without gradients all layers with dense weights take
-/// one launch, together with the norm and the positions.
+/// Rows and the layers that read them. Without gradients all layers with dense weights take one
+/// launch on GPUs and one pass on the processor, together with the norm and the positions.
 #[derive(Debug)]
 pub struct RowLayers<'a, B: Backend> {
     /// Rows before the norm, `[batch, length, d]`.
@@ -94,6 +94,10 @@ impl<'a, B: Backend> RowLayers<'a, B> {
         if let Some(outputs) = in_one_launch::of_layers(&self) {
             return outputs;
         }
+        #[cfg(feature = "flex")]
+        if let Some(outputs) = in_parts::of_layers(&self) {
+            return outputs;
+        }
         self.composed()
     }
 
@@ -136,7 +140,8 @@ impl<'a, B: Backend> RowLayers<'a, B> {
 }
 
 impl<B: Backend> Linear<B> {
-    /// Computes `y + added`. On GPUs without gradients a dense weight takes one launch.
+    /// Computes `y + added`. Without gradients a dense weight takes one launch on GPUs, and one
+    /// pass on the processor.
     ///
     /// # Shapes
     /// - x: `[batch, length, d_input]`
@@ -147,31 +152,38 @@ impl<B: Backend> Linear<B> {
         if let Some(output) = in_one_launch::of_sum(self, &x, &added) {
             return output;
         }
+        #[cfg(feature = "flex")]
+        if let Some(output) = in_parts::of_sum(self, &x, &added) {
+            return output;
+        }
         add_shared(self.forward(x), added)
     }
 }
 
+/// All rows of a batch, `[batch * length, d]`.
+#[cfg(any(feature = "cube", feature = "flex"))]
+fn flat<B: Backend>(x: &Tensor<B, 3>) -> Tensor<B, 2> {
+    x.clone().flatten(0, 1)
+}
+
+/// Rows of a batch again.
+#[cfg(any(feature = "cube", feature = "flex"))]
+fn shaped<B: Backend>(x: Tensor<B, 2>, [batch, length, _]: [usize; 3]) -> Tensor<B, 3> {
+    let [_, width] = x.dims();
+    x.reshape([batch, length, width])
+}
+
+/// Returns whether rows of a batch or of one element serve a whole batch.
+#[cfg(any(feature = "cube", feature = "flex"))]
+fn repeats<B: Backend>(x: &Tensor<B, 3>, [batch, length, _]: [usize; 3]) -> bool {
+    let [of, rows, _] = x.dims();
+    rows == length && (of == 1 || of == batch)
+}
+
 #[cfg(feature = "cube")]
 mod in_one_launch {
-    use super::{Backend, Linear, RowLayers, RowOutputs, Tensor};
+    use super::{Backend, Linear, RowLayers, RowOutputs, Tensor, flat, repeats, shaped};
     use crate::cube::{Activation, Form, KernelRows, MOST_PRODUCTS, Part, row_products};
-
-    /// All rows of a batch, `[batch * length, d]`.
-    fn flat<B: Backend>(x: &Tensor<B, 3>) -> Tensor<B, 2> {
-        x.clone().flatten(0, 1)
-    }
-
-    /// Rows of a batch again.
-    fn shaped<B: Backend>(x: Tensor<B, 2>, [batch, length, _]: [usize; 3]) -> Tensor<B, 3> {
-        let [_, width] = x.dims();
-        x.reshape([batch, length, width])
-    }
-
-    /// Returns whether rows of a batch or of one element serve a whole batch.
-    fn repeats<B: Backend>(x: &Tensor<B, 3>, [batch, length, _]: [usize; 3]) -> bool {
-        let [of, rows, _] = x.dims();
-        rows == length && (of == 1 || of == batch)
-    }
 
     pub(super) fn of_layers<B: Backend>(input: &RowLayers<'_, B>) -> Option<RowOutputs<B>> {
         let shape = input.x.dims();
@@ -242,13 +254,81 @@ mod in_one_launch {
     }
 }
 
+#[cfg(feature = "flex")]
+mod in_parts {
+    use super::{Backend, Linear, RowLayers, RowOutputs, Tensor, flat, repeats, shaped};
+    use crate::flex::{LayerNormParameters, RowProduct, RowProductsInput, row_products};
+
+    /// Product with a dense weight.
+    fn product<B: Backend>(layer: &Linear<B>, placed: bool) -> Option<RowProduct<B>> {
+        Some(RowProduct {
+            weight: layer.weight.dense()?.val(),
+            bias: layer.bias.as_ref().map(|bias| bias.val()),
+            placed,
+            added: None,
+        })
+    }
+
+    pub(super) fn of_layers<B: Backend>(input: &RowLayers<'_, B>) -> Option<RowOutputs<B>> {
+        let shape = input.x.dims();
+        let places = input.places.as_ref();
+        if input.relu || !places.is_none_or(|places| repeats(places, shape)) {
+            return None;
+        }
+        let layers = input.layers.iter();
+        let products = layers.map(|layer| product(layer.layer, layer.placed));
+        let norm = input.norm.map(|norm| LayerNormParameters {
+            gamma: norm.gamma.val(),
+            beta: norm.beta.val(),
+            epsilon: norm.epsilon,
+        });
+        let found = row_products(RowProductsInput {
+            x: flat(&input.x),
+            norm,
+            places: places.map(flat),
+            products: products.collect::<Option<_>>()?,
+        })?;
+        let outputs = found.outputs.into_iter();
+        Some(RowOutputs {
+            rows: match found.normed {
+                Some(rows) => shaped(rows, shape),
+                None => input.x.clone(),
+            },
+            outputs: outputs.map(|output| shaped(output, shape)).collect(),
+        })
+    }
+
+    pub(super) fn of_sum<B: Backend>(
+        layer: &Linear<B>,
+        x: &Tensor<B, 3>,
+        added: &Tensor<B, 3>,
+    ) -> Option<Tensor<B, 3>> {
+        let shape = x.dims();
+        if !repeats(added, shape) {
+            return None;
+        }
+        let mut product = product(layer, false)?;
+        product.added = Some(flat(added));
+        let mut found = row_products(RowProductsInput {
+            x: flat(x),
+            norm: None,
+            places: None,
+            products: vec![product],
+        })?;
+        Some(shaped(found.outputs.pop()?, shape))
+    }
+}
+
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use burn::backend::Autodiff;
     use burn_flex::Flex;
 
     use super::*;
-    use crate::nn::{LayerNormConfig, LinearConfig};
+    use burn::module::Param;
+    use burn::tensor::DType;
+
+    use crate::nn::{LayerNormConfig, LinearConfig, LinearWeight};
     use crate::testing::{assert_close, fill, random};
 
     type B = Autodiff<Flex>;
@@ -298,6 +378,51 @@ mod tests {
                 assert!(moved.into_scalar() > 0.0);
             }
         }
+    }
+
+    /// Many rows on the processor, of every type of weights, with the composed form.
+    #[test]
+    fn many_rows_in_parts_are_the_composed_form() {
+        let device = Default::default();
+        let norm = fill(LayerNormConfig::new(40).init::<Flex>(&device), 1, 1.0);
+        for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::F16, 1e-5), (DType::BF16, 2e-5)] {
+            let [first, second, third] = [16, 48, 32].map(|width| {
+                let layer = LinearConfig::new(40, width).init::<Flex>(&device);
+                let mut layer = fill(layer, width as u64, 0.3);
+                let weight = layer.weight.val().cast(dtype);
+                layer.weight = LinearWeight::Dense(Param::from_tensor(weight));
+                layer
+            });
+            for (batch, length, of, normed) in
+                [(1, 300, 1, true), (3, 131, 1, false), (2, 128, 2, true)]
+            {
+                let x = random::<Flex, 3>([batch, length, 40], 5, &device);
+                let input = || RowLayers {
+                    x: x.clone(),
+                    norm: normed.then_some(&norm),
+                    places: Some(random([of, length, 40], 6, &device)),
+                    layers: vec![
+                        RowLayer::placed(&first),
+                        RowLayer::bare(&second),
+                        RowLayer::placed(&third),
+                    ],
+                    relu: false,
+                };
+                let found = in_parts::of_layers(&input()).expect("many rows");
+                let expected = input().composed();
+                assert_close(&found.rows, &expected.rows, 1e-5);
+                for (found, expected) in found.outputs.iter().zip(&expected.outputs) {
+                    assert_close(found, expected, tolerance);
+                }
+                let added = random::<Flex, 3>([of, length, 48], 7, &device);
+                let found = in_parts::of_sum(&second, &x, &added).expect("many rows");
+                let expected = add_shared(second.forward(x.clone()), added);
+                assert_close(&found, &expected, tolerance);
+            }
+        }
+        let few = random::<Flex, 3>([1, 8, 40], 5, &device);
+        let layer = LinearConfig::new(40, 16).init::<Flex>(&device);
+        assert!(in_parts::of_layers(&RowLayers::of(few, &layer)).is_none());
     }
 
     #[test]

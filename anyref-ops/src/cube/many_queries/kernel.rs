@@ -2,9 +2,8 @@
 
 use cubecl::prelude::*;
 
-use super::tile::{
-    EACH, KEYS, LANES, MINE, Mine, TOP_PITCH, Tile, WEIGHT_PITCH, add_products, load,
-};
+use super::steps::{add_weighted, clear, hold, products};
+use super::tile::{EACH, KEYS, LANES, MINE, Mine, TOP_PITCH, Tile, WEIGHT_PITCH};
 use crate::cube::masks::{LOWEST, is_masked};
 
 /// Changes of the scores.
@@ -167,20 +166,7 @@ fn attend_tile<F: Float, K: Float, M: Numeric, N: Size>(
     let first_query = CUBE_POS_X as usize * comptime!(tile.queries());
     let mine = first_query + group * MINE;
 
-    let from = (batch * query.stride(0) + head * query.stride(1)) / size;
-    let key_from = (batch * key.stride(0) + kv_head * key.stride(1)) / size;
-    let value_from = (batch * value.stride(0) + kv_head * value.stride(1)) / size;
-    load::<F, N>(
-        query,
-        &mut states,
-        from,
-        query.stride(2) / size,
-        first_query,
-        queries - 1,
-        0,
-        scale,
-        comptime!(tile.load_states()),
-    );
+    hold::<F, N>(query, &mut states, batch, head, first_query, scale, tile);
 
     let seen = seen_keys(
         first_query + comptime!(tile.queries()),
@@ -195,38 +181,21 @@ fn attend_tile<F: Float, K: Float, M: Numeric, N: Size>(
         total[query] = f32::new(0.0);
     }
     let mut attended = Array::<Vector<f32, N>>::new(comptime!(tile.slots() * MINE));
-    #[unroll]
-    for index in 0..comptime!(tile.slots() * MINE) {
-        attended[index] = Vector::<f32, N>::zeroed();
-    }
+    clear::<N>(&mut attended, tile);
 
     let mut first = 0usize;
     while first < seen {
         let mut scores = Array::<f32>::new(comptime!(EACH * MINE));
-        #[unroll]
-        for index in 0..comptime!(EACH * MINE) {
-            scores[index] = f32::new(0.0);
-        }
-        #[unroll]
-        for part in 0..comptime!(tile.parts()) {
-            // Rows are read before the next ones are written.
-            sync_cube();
-            let offset = comptime!(part * tile.step());
-            load::<K, N>(
-                key,
-                &mut rows,
-                key_from,
-                key.stride(2) / size,
-                first,
-                keys - 1,
-                offset,
-                1.0,
-                comptime!(tile.load_keys()),
-            );
-            sync_cube();
-            let count = comptime!(tile.step_of(part));
-            add_products::<N>(&states, &rows, &mut scores, offset, count, tile);
-        }
+        products::<K, N>(
+            &states,
+            key,
+            &mut rows,
+            &mut scores,
+            batch,
+            kv_head,
+            first,
+            tile,
+        );
 
         let mut highest = Mine::new(f32::new(LOWEST * 10.0));
         #[unroll]
@@ -295,41 +264,17 @@ fn attend_tile<F: Float, K: Float, M: Numeric, N: Size>(
         }
 
         let count = min(KEYS, seen - first);
-        #[unroll]
-        for part in 0..comptime!(tile.value_parts()) {
-            // All keys are read already.
-            if comptime!(part > 0) {
-                sync_cube();
-            }
-            load::<K, N>(
-                value,
-                &mut rows,
-                value_from,
-                value.stride(2) / size,
-                first,
-                keys - 1,
-                comptime!(part * tile.value_step()),
-                1.0,
-                comptime!(tile.load_values()),
-            );
-            sync_cube();
-            for turn in 0..count {
-                let weight = weights[group * WEIGHT_PITCH + turn];
-                #[unroll]
-                for slot in 0..comptime!(tile.part_slots()) {
-                    let whole = comptime!(part * tile.part_slots() + slot);
-                    if comptime!(whole < tile.slots()) {
-                        let place = turn * comptime!(tile.value_step()) + lane;
-                        let values = rows[place + comptime!(slot * LANES)];
-                        #[unroll]
-                        for query in 0..MINE {
-                            let place = comptime!(whole * MINE + query);
-                            attended[place] = attended[place] + values * Vector::new(weight[query]);
-                        }
-                    }
-                }
-            }
-        }
+        add_weighted::<K, N>(
+            value,
+            &mut rows,
+            &weights,
+            &mut attended,
+            batch,
+            kv_head,
+            first,
+            count,
+            tile,
+        );
         first += KEYS;
     }
 

@@ -13,6 +13,7 @@
 mod gradient;
 mod kernel;
 mod positions;
+mod steps;
 mod tile;
 
 use burn::tensor::DType;

@@ -6,7 +6,7 @@ use super::super::simd::{Kernel, Simd, dispatch};
 use super::direct::{DIRECT, Direct};
 use super::held::{Held, Narrow};
 use super::outputs::Outputs;
-use super::packed::{OneBlock, Packed};
+use super::packed::{NextBlock, OneBlock, Packed};
 use super::problem::{Extent, Output, Problem, tiles};
 use super::products::{Products, Sizes};
 use super::scores::{ALL_MASKED, RowBias, softmax_row};
@@ -394,7 +394,16 @@ fn packed(views: &Views<'_>, outputs: &Outputs<'_>) {
     let group = extent.group();
     let pairs = batch * kv_heads;
     let tiles_of_head = queries.div_ceil(QUERIES);
-    if pairs >= 4 * rayon::current_num_threads() || group * tiles_of_head == 1 {
+    if group * tiles_of_head == 1 {
+        (0..pairs).into_par_iter().for_each_init(
+            || (NextBlock::new(views), Scratch::new(views)),
+            |(blocks, scratch), pair| {
+                let tile = tile(extent, pair);
+                blocks.at = (tile.b, tile.h);
+                forward_tile(views, blocks, &tile, scratch, outputs);
+            },
+        );
+    } else if pairs >= 4 * rayon::current_num_threads() {
         // Enough heads: each is packed where it is used.
         (0..pairs).into_par_iter().for_each_init(
             || (Packed::new(views), Scratch::new(views)),

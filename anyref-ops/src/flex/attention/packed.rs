@@ -92,20 +92,11 @@ impl Packed {
 
     /// Packs head `h` of batch entry `b`.
     pub(super) fn fill(&mut self, views: &Views<'_>, b: usize, h: usize) {
-        let Extent {
-            keys,
-            head_dim,
-            value_dim,
-            ..
-        } = views.extent;
-        let blocks = tiles(keys, views.block);
-        let packed = self.keys.chunks_exact_mut(self.key_len);
-        for (block, (k, v)) in blocks.zip(packed.zip(self.values.chunks_exact_mut(self.value_len)))
-        {
-            let (source, stride) = views.key.tail(b, h, block.start);
-            pack_transposed(source, stride, head_dim, block.len(), k);
-            let (source, stride) = views.value.tail(b, h, block.start);
-            pack_rows(source, stride, block.len(), value_dim, v);
+        let blocks = tiles(views.extent.keys, views.block);
+        let keys = self.keys.chunks_exact_mut(self.key_len);
+        let packed = keys.zip(self.values.chunks_exact_mut(self.value_len));
+        for (block, (keys, values)) in blocks.zip(packed) {
+            pack_block(views, ((b, h), block), keys, values);
         }
     }
 }
@@ -120,6 +111,64 @@ impl Blocks for &Packed {
     fn values(&self, index: usize) -> &[f32] {
         &self.values[index * self.value_len..][..self.value_len]
     }
+}
+
+/// One block at a time, for queries of a single tile, which read each block once.
+pub(super) struct NextBlock<'a> {
+    views: &'a Views<'a>,
+    /// Batch entry and key/value head.
+    pub(super) at: (usize, usize),
+    keys: Vec<f32>,
+    values: Vec<f32>,
+}
+
+impl<'a> NextBlock<'a> {
+    pub(super) fn new(views: &'a Views<'a>) -> Self {
+        let Extent {
+            head_dim,
+            value_dim,
+            ..
+        } = views.extent;
+        Self {
+            views,
+            at: (0, 0),
+            keys: vec![0.0; packed_len(head_dim, views.block)],
+            values: vec![0.0; packed_len(views.block, value_dim)],
+        }
+    }
+}
+
+impl Blocks for NextBlock<'_> {
+    fn prepare(&mut self, _: usize, keys: &Range<usize>) {
+        let place = (self.at, keys.clone());
+        pack_block(self.views, place, &mut self.keys, &mut self.values);
+    }
+
+    fn keys(&self, _: usize) -> &[f32] {
+        &self.keys
+    }
+
+    fn values(&self, _: usize) -> &[f32] {
+        &self.values
+    }
+}
+
+/// Packs the keys and values of a block of a head.
+fn pack_block(
+    views: &Views<'_>,
+    ((b, h), block): ((usize, usize), Range<usize>),
+    keys: &mut [f32],
+    values: &mut [f32],
+) {
+    let Extent {
+        head_dim,
+        value_dim,
+        ..
+    } = views.extent;
+    let (source, stride) = views.key.tail(b, h, block.start);
+    pack_transposed(source, stride, head_dim, block.len(), keys);
+    let (source, stride) = views.value.tail(b, h, block.start);
+    pack_rows(source, stride, block.len(), value_dim, values);
 }
 
 /// One block at a time, of rows that are narrower than f32: no more is ever held wide.

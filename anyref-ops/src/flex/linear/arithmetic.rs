@@ -1,9 +1,9 @@
 //! Arithmetic for products of many rows and a panel of weights.
 
-use super::super::pack::{pack_rows, pack_transposed};
+use super::super::pack::{interleave, pack_rows, pack_transposed};
 use super::super::product::{Matrix, Product, product};
 use super::blocks::{BLOCK, Blocks};
-use super::scratch::Word;
+use super::scratch::{Scratch, Word};
 use super::stored::{Stored, widen};
 use super::weight::{Order, Weight};
 
@@ -22,6 +22,38 @@ pub(super) trait Arithmetic<H> {
 
     /// `c = a · panels`, or `c += a · panels`.
     fn multiply(blocks: Blocks<'_, Self::Word>);
+
+    /// Prepares rows `[rows, depth]` for [`multiply_rows`](Self::multiply_rows).
+    fn prepare(rows: &[f32], depth: usize) -> Scratch<Self::Word>;
+
+    /// `c = rows · panels`, of rows and what [`prepare`](Self::prepare) made of them.
+    ///
+    /// # Shapes
+    /// - rows: `[rows, depth]`
+    /// - c: `[rows, width]`, of whole vectors
+    fn multiply_rows(
+        rows: (&[f32], &[Self::Word]),
+        depth: usize,
+        panels: &[Self::Word],
+        c: &mut [f32],
+        width: usize,
+    );
+}
+
+/// Packs at most [`BLOCK`] rows of inputs: the words of all, interleaved.
+///
+/// # Shapes
+/// - space: `[BLOCK, words]`, for words that have to be converted
+/// - out: `[words, BLOCK]`
+pub(super) fn pack_block<'a, H, A: Arithmetic<H>>(
+    rows: impl Iterator<Item = &'a [f32]>,
+    space: &mut [A::Word],
+    out: &mut [A::Word],
+) {
+    let space = space.chunks_exact_mut(out.len() / BLOCK);
+    let mut words = space.zip(rows).map(|(space, row)| A::words(row, space));
+    let words: [_; BLOCK] = core::array::from_fn(|_| words.next().unwrap_or(&[]));
+    interleave(words, out, BLOCK);
 }
 
 /// Weights widened to f32, exactly.
@@ -64,6 +96,34 @@ impl<H: Stored> Arithmetic<H> for Wide {
             accumulate: blocks.accumulate,
         });
     }
+
+    /// Rows are read where they lie.
+    fn prepare(_: &[f32], _: usize) -> Scratch<f32> {
+        Scratch::new(0)
+    }
+
+    fn multiply_rows(
+        (rows, _): (&[f32], &[f32]),
+        depth: usize,
+        panels: &[f32],
+        c: &mut [f32],
+        width: usize,
+    ) {
+        product(Product {
+            a: Matrix {
+                values: rows,
+                row: depth,
+                column: 1,
+            },
+            b: panels,
+            c,
+            stride: width,
+            rows: rows.len() / depth,
+            depth,
+            width,
+            accumulate: false,
+        });
+    }
 }
 
 /// Weights of f32, packed without a copy.
@@ -89,6 +149,20 @@ impl Arithmetic<f32> for Straight {
 
     fn multiply(blocks: Blocks<'_, f32>) {
         <Wide as Arithmetic<f32>>::multiply(blocks);
+    }
+
+    fn prepare(rows: &[f32], depth: usize) -> Scratch<f32> {
+        <Wide as Arithmetic<f32>>::prepare(rows, depth)
+    }
+
+    fn multiply_rows(
+        rows: (&[f32], &[f32]),
+        depth: usize,
+        panels: &[f32],
+        c: &mut [f32],
+        width: usize,
+    ) {
+        <Wide as Arithmetic<f32>>::multiply_rows(rows, depth, panels, c, width);
     }
 }
 
@@ -153,5 +227,36 @@ impl Arithmetic<burn::tensor::bf16> for Pairs {
 
     fn multiply(blocks: Blocks<'_, u32>) {
         super::bf16_dot::product(blocks);
+    }
+
+    fn prepare(rows: &[f32], depth: usize) -> Scratch<u32> {
+        let (count, words) = (rows.len() / depth, depth.div_ceil(2));
+        let mut prepared = Scratch::new(count.next_multiple_of(BLOCK) * words);
+        let mut space = Scratch::new(BLOCK * words);
+        let blocks = rows.chunks(BLOCK * depth);
+        for (rows, out) in blocks.zip(prepared.chunks_exact_mut(BLOCK * words)) {
+            pack_block::<_, Self>(rows.chunks_exact(depth), &mut space, out);
+        }
+        prepared
+    }
+
+    fn multiply_rows(
+        (_, prepared): (&[f32], &[u32]),
+        depth: usize,
+        panels: &[u32],
+        c: &mut [f32],
+        width: usize,
+    ) {
+        let blocks = prepared.chunks_exact(BLOCK * depth.div_ceil(2));
+        for (a, c) in blocks.zip(c.chunks_mut(BLOCK * width)) {
+            <Self as Arithmetic<burn::tensor::bf16>>::multiply(Blocks {
+                a,
+                panels,
+                c,
+                stride: width,
+                width,
+                accumulate: false,
+            });
+        }
     }
 }

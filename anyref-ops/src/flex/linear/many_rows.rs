@@ -21,7 +21,7 @@ pub(crate) type Product<H> = fn(&[f32], Weight<'_, H>, Ending<'_>, Output<'_>);
 pub(crate) trait ManyRows: Stored {
     /// Product in f32.
     fn exact_product() -> Product<Self> {
-        exact::<Self, Wide>
+        of_size::<Self, Wide>
     }
 
     /// Fastest product, which may round the rows to this type.
@@ -36,7 +36,7 @@ impl ManyRows for bf16 {
     #[cfg(target_arch = "x86_64")]
     fn rounded_product() -> Product<Self> {
         match bf16_dot::are_multiplied() {
-            true => tiles::product::<Self, Pairs>,
+            true => of_size::<Self, Pairs>,
             false => Self::exact_product(),
         }
     }
@@ -44,12 +44,12 @@ impl ManyRows for bf16 {
 
 impl ManyRows for f32 {
     fn exact_product() -> Product<Self> {
-        exact::<Self, Straight>
+        of_size::<Self, Straight>
     }
 }
 
-/// Product in f32, in the form that fits its sizes.
-fn exact<H: Stored, A: Arithmetic<H, Word = f32>>(
+/// Product in the form that fits its sizes.
+fn of_size<H: Stored, A: Arithmetic<H>>(
     x: &[f32],
     weight: Weight<'_, H>,
     ending: Ending<'_>,

@@ -42,6 +42,11 @@ impl<'a> Output<'a> {
         self.rows == 0
     }
 
+    /// Values of a row.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
     /// Another handle to the memory, for another task.
     pub(crate) fn shared(&self) -> Self {
         Self { ..*self }

@@ -8,8 +8,11 @@ use core::marker::PhantomData;
 const LINE: usize = 16;
 /// Lines of the largest buffer that is kept: 16 MB.
 const KEPT: usize = 256 * 1024;
-/// Buffers that a thread keeps: packed rows, packed weights and sums.
-const BUFFERS: usize = 3;
+/// Lines of all buffers that a thread keeps: 48 MB.
+const ALL: usize = 3 * KEPT;
+/// Buffers that a thread keeps: packed rows and weights, and what a product of some rows at a time
+/// needs beside them.
+const BUFFERS: usize = 8;
 
 /// Cache line.
 #[derive(Clone, Copy)]
@@ -17,7 +20,7 @@ const BUFFERS: usize = 3;
 struct Line(#[allow(dead_code, reason = "read as words")] [u32; LINE]);
 
 std::thread_local! {
-    /// Unused buffers of a thread, the one that was given back last at the end.
+    /// Unused buffers of a thread.
     static UNUSED: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -42,8 +45,8 @@ pub(crate) struct Scratch<W> {
 impl<W: Word> Scratch<W> {
     /// Buffer of `length` words, of those that the thread keeps if there is one.
     pub(crate) fn new(length: usize) -> Self {
-        let mut lines = UNUSED.with_borrow_mut(Vec::pop).unwrap_or_default();
         let count = length.div_ceil(LINE);
+        let mut lines = UNUSED.with_borrow_mut(|unused| take(unused, count));
         if lines.len() < count {
             // What it held is not worth a copy.
             lines.clear();
@@ -57,14 +60,28 @@ impl<W: Word> Scratch<W> {
     }
 }
 
+/// Takes the smallest buffer of enough lines, or the largest of all.
+fn take(unused: &mut Vec<Vec<Line>>, count: usize) -> Vec<Line> {
+    if count == 0 {
+        return Vec::new();
+    }
+    let best = (0..unused.len()).min_by_key(|&index| match unused[index].len() {
+        length if length < count => (true, usize::MAX - length),
+        length => (false, length),
+    });
+    best.map(|index| unused.swap_remove(index))
+        .unwrap_or_default()
+}
+
 impl<W> Drop for Scratch<W> {
     fn drop(&mut self) {
         let lines = core::mem::take(&mut self.lines);
-        if lines.len() <= KEPT {
+        if !lines.is_empty() && lines.len() <= KEPT {
             // A thread that ends has nothing to keep it in.
             let _ = UNUSED.try_with(|unused| {
                 let mut unused = unused.borrow_mut();
-                if unused.len() < BUFFERS {
+                let kept: usize = unused.iter().map(Vec::len).sum();
+                if unused.len() < BUFFERS && kept + lines.len() <= ALL {
                     unused.push(lines);
                 }
             });

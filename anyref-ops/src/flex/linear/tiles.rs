@@ -6,10 +6,9 @@ use core::ops::Range;
 use rayon::prelude::*;
 
 use super::super::activation::activate;
-use super::super::pack::interleave;
 use super::super::product::{packed_len, panel_width};
 use super::super::simd::{Kernel, Simd, dispatch};
-use super::arithmetic::Arithmetic;
+use super::arithmetic::{Arithmetic, pack_block};
 use super::blocks::{BLOCK, Blocks};
 use super::ending::Ending;
 use super::output::Output;
@@ -105,12 +104,10 @@ impl<H: Send + Sync + Copy, A: Arithmetic<H>> Problem<'_, H, A> {
         let inputs = first * A::INPUTS..depth.min((first + length) * A::INPUTS);
         let x = &self.x[rows.start * depth..rows.end * depth];
         let blocks = x.chunks(BLOCK * depth);
-        let mut rounded = [[A::Word::default(); DEPTH]; BLOCK];
+        let mut space = [A::Word::default(); BLOCK * DEPTH];
         for (rows, out) in blocks.zip(out.chunks_exact_mut(BLOCK * length)) {
-            let words = rounded.iter_mut().zip(rows.chunks_exact(depth));
-            let mut words = words.map(|(space, row)| A::words(&row[inputs.clone()], space));
-            let words: [_; BLOCK] = core::array::from_fn(|_| words.next().unwrap_or(&[]));
-            interleave(words, out, BLOCK);
+            let rows = rows.chunks_exact(depth).map(|row| &row[inputs.clone()]);
+            pack_block::<H, A>(rows, &mut space, out);
         }
     }
 

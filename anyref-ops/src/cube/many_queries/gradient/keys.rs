@@ -2,9 +2,9 @@
 
 use cubecl::prelude::*;
 
-use super::steps::{add_weighted, clear, hold, products, write};
 use super::tiles::Tiles;
 use crate::cube::many_queries::kernel::{Changes, is_hidden};
+use crate::cube::many_queries::steps::{add_weighted, clear, hold, products, write};
 use crate::cube::many_queries::tile::{EACH, KEYS, LANES, MINE, Mine, WEIGHT_PITCH};
 use crate::cube::masks::LOWEST;
 

@@ -16,7 +16,6 @@
 
 mod keys;
 mod queries;
-mod steps;
 mod tiles;
 
 use burn::tensor::{DType, Shape};

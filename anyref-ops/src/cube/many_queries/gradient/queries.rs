@@ -2,9 +2,9 @@
 
 use cubecl::prelude::*;
 
-use super::steps::{add_weighted, clear, hold, products, write};
 use super::tiles::Tiles;
 use crate::cube::many_queries::kernel::{Changes, is_hidden, seen_keys};
+use crate::cube::many_queries::steps::{add_weighted, clear, hold, products, write};
 use crate::cube::many_queries::tile::{
     EACH, KEYS, LANES, MINE, Mine, TOP_PITCH, Tile, WEIGHT_PITCH,
 };

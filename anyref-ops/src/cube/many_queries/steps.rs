@@ -1,10 +1,8 @@
-//! Steps of both kernels of the backward pass.
+//! Steps of the kernels of attention and of its gradients.
 
 use cubecl::prelude::*;
 
-use crate::cube::many_queries::tile::{
-    EACH, LANES, MINE, Mine, Tile, WEIGHT_PITCH, add_products, load,
-};
+use super::tile::{EACH, LANES, MINE, Mine, Tile, WEIGHT_PITCH, add_products, load};
 use crate::cube::reading::row_start;
 
 /// Brings a cube's own rows of a head, times a factor, to shared memory.
