@@ -2,7 +2,7 @@
 
 With `f32` keys and values are f32 and attention is not fused, for comparisons of logits.
 
-Answers the same lines as the example `gguf` of anyref-llm: `prompt N` and `decode N` with seconds,
+Answers the same lines as `gguf_bench`: `prompt N` and `decode N` with seconds,
 `tokens TEXT` with ids, `logits FILE` with the number of logits written.
 """
 
