@@ -121,6 +121,8 @@ pub struct AudioFeatures {
 }
 
 impl AudioFeatures {
+    /// Copies the features to a device.
+    ///
     /// # Shapes
     /// - output: `[clips, 1, mel, frames]`
     ///

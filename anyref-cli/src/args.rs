@@ -191,9 +191,9 @@ pub enum Command {
     Info(InfoArguments),
     /// Choose and compile the kernels of a backend, which are kept, ahead of the first question
     WarmUp,
-    /// A script with which a shell completes this command line, on stdout
+    /// Print a script with which a shell completes this command line
     Completions(CompletionsArguments),
-    /// Pages of the system's manual, one for each command
+    /// Write pages of the system's manual, one for each command
     #[command(hide = true)]
     Manual(ManualArguments),
     #[cfg(feature = "train")]

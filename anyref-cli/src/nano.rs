@@ -15,7 +15,7 @@ pub const NOUNS: &str = include_str!(concat!(env!("ANYREF_ASSETS"), "/nano/nouns
 
 const TOKENIZER: &[u8] = include_bytes!(concat!(env!("ANYREF_ASSETS"), "/nano/tokenizer.json"));
 
-/// The model's files, whose weights are fetched where the program does not carry them.
+/// Files of the built-in model; its weights are fetched where the program does not carry them.
 ///
 /// # Errors
 /// When the weights are not on this machine and cannot be fetched.

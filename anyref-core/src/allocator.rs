@@ -20,8 +20,9 @@ const PURGE_DELAY: mi_option_t = 15;
 const DELAY: i64 = 10_000;
 
 /// Keeps freed memory for ten seconds, for the next layer or question to use, unless the variable
-/// `MIMALLOC_PURGE_DELAY` says otherwise. By default it is returned after 10 ms, which the system
-/// fills with zeros when it is asked for again: a tenth of the time of an encoder.
+/// `MIMALLOC_PURGE_DELAY` says otherwise. Without this call mimalloc returns it to the system after
+/// 10 ms, and the system fills it with zeros before giving it out again, which takes a tenth of the
+/// time of an encoder.
 pub fn keep_freed_memory() {
     // SAFETY: sets a number, at the place of an option that exists.
     unsafe { mi_option_set_default(PURGE_DELAY, DELAY as _) }

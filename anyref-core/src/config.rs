@@ -20,12 +20,12 @@ use crate::sam::{MaskDecoderKindConfig, MaskImageEncoderConfig};
 use crate::tower::TowerConfig;
 use crate::{Error, Result};
 
-/// The sound side of a model.
+/// Configuration of the sound side of a model.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AudioConfig {
     /// ImageBind's audio encoder.
     pub encoder: ImageBindAudioConfig,
-    /// Waveforms into its input.
+    /// Preprocessing of waveforms.
     pub preprocessor: AudioPreprocessorConfig,
 }
 
@@ -41,10 +41,10 @@ pub struct AnyRefConfig {
     /// Conversion of a picture of any shape to CLIP's square.
     #[serde(default, skip_serializing_if = "is_squeeze")]
     pub clip_resize: ClipResize,
-    /// The tower's features into the language model's width. That of tiles has a layer
-    /// normalisation ahead of its two layers.
+    /// Projection of the tower's features to the width of the language model. For tiles it has a
+    /// layer normalisation ahead of its two layers.
     pub mm_projector: ProjectorKind,
-    /// Image encoder of SAM or SAM 2; none of a model that answers in words alone, which has no
+    /// Image encoder of SAM or SAM 2; `None` for a model that answers in words alone, which has no
     /// prompt encoder and mask decoder either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_encoder: Option<MaskImageEncoderConfig>,
@@ -53,7 +53,7 @@ pub struct AnyRefConfig {
     pub region_encoder: Option<RegionEncoderConfig>,
     /// Sounds, for models that hear.
     pub audio: Option<AudioConfig>,
-    /// The language model.
+    /// Language model.
     pub llm: LlamaConfig,
     /// Adapters of the language model, when it carries any.
     pub lora: Option<LoraConfig>,
@@ -76,9 +76,9 @@ pub struct AnyRefConfig {
     pub object_state: ObjectState,
     /// Maximum tokens of an answer.
     pub max_new_tokens: usize,
-    /// Masks whose IoU the mask decoder estimates lower are left out, as SAM's automatic mask
-    /// generator does below its `pred_iou_thresh`: mostly the thing is not there. The paper has no
-    /// such limit.
+    /// Lowest IoU estimated by the mask decoder with which a mask is kept, as `pred_iou_thresh` of
+    /// SAM's automatic mask generator: below it the object is mostly absent. The paper has no such
+    /// limit.
     #[serde(default)]
     pub min_mask_score: f32,
     /// Choice of an answer among several.
@@ -202,7 +202,7 @@ impl AnyRefConfig {
         Ok(())
     }
 
-    /// Whether the tower and the prompts go by the same kinds of references.
+    /// Checks that the tower has features for the references that the prompts allow.
     fn validate_references(&self) -> Result<()> {
         let reads = |kind| self.prompts.reads(kind);
         let prompted = self.prompts.regions == RegionForm::VisualPrompt;
@@ -332,8 +332,8 @@ impl AnyRefConfig {
     /// Creates the model, its parameters not yet materialised.
     ///
     /// # Panics
-    /// When a part's own configuration is one that cannot be, such as heads that do not divide a
-    /// width, which [`validate`](Self::validate) refuses.
+    /// When a part's configuration is invalid, such as heads that do not divide a width:
+    /// [`validate`](Self::validate) refuses it.
     pub fn init<B: Backend>(&self, device: &B::Device) -> AnyRefModel<B> {
         let hidden = self.llm.hidden_size;
         let (audio, masks) = (self.audio.as_ref(), self.mask_decoder.as_ref());

@@ -24,9 +24,9 @@ use crate::tower::Tower;
 /// have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EncoderBlocks {
-    /// Form of CLIP's or InternViT's, and SAM's.
+    /// Form of the matrices of CLIP or InternViT, and of SAM.
     pub vision: Option<EncoderFormat>,
-    /// Form of ImageBind's.
+    /// Form of the matrices of ImageBind.
     pub audio: Option<EncoderFormat>,
 }
 

@@ -197,7 +197,7 @@ pub enum Error {
         /// Requested type.
         dtype: &'static str,
     },
-    /// The device does not hold keys and values of the type asked for.
+    /// Device does not hold keys and values of the requested type.
     #[error("the device of backend {backend} does not compute in {dtype}: use --kv-cache f32")]
     CacheType {
         /// Name that the backend has for itself.

@@ -122,11 +122,11 @@ pub struct ObjectSpan {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectState {
-    /// The state that predicts it, of the position before: AnyRef's and LISA's.
+    /// State at the position before `<obj>`, which predicts it: AnyRef's and LISA's.
     #[default]
     Predicting,
-    /// The state that it has as an input: Sa2VA's. An `<obj>` that ends an answer which was cut off
-    /// was never an input, and has none.
+    /// State at the position of `<obj>`, where it is an input: Sa2VA's. An `<obj>` at the end of an
+    /// answer that was cut off was never an input, and has none.
     Own,
 }
 
@@ -136,8 +136,8 @@ impl ObjectState {
         *self == Self::default()
     }
 
-    /// The spans of every `<obj>` that has such a state, in an answer of which the first `read`
-    /// tokens were inputs.
+    /// Finds the span of every `<obj>` that has such a state, in an `answer` whose first token is
+    /// at `answer_start` and whose first `read` tokens were inputs; `object` is the id of `<obj>`.
     pub fn spans(
         self,
         answer: &[u32],

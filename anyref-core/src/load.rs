@@ -51,7 +51,7 @@ impl<B: Backend> AnyRef<B> {
         Self::load_with(path, ModelOptions::new(WeightType::F32), device)
     }
 
-    /// As [`load`](Self::load), with weights as the options say.
+    /// Loads as [`load`](Self::load) does, with weights as `options` say.
     ///
     /// # Errors
     /// As [`load`](Self::load), and when the device does not compute with the type asked for.
@@ -59,7 +59,8 @@ impl<B: Backend> AnyRef<B> {
         Self::load_beside(path, &Companions::default(), options, device)
     }
 
-    /// As [`load_with`](Self::load_with), with parts that the model does not carry itself.
+    /// Loads as [`load_with`](Self::load_with) does, with the parts that the model leaves to other
+    /// repositories.
     ///
     /// # Errors
     /// As [`load_with`](Self::load_with).
@@ -72,7 +73,7 @@ impl<B: Backend> AnyRef<B> {
         Self::load_opened(&ModelPlace::open(path)?, companions, options, device)
     }
 
-    /// As [`load_beside`](Self::load_beside), a model that is opened.
+    /// Loads an opened model, as [`load_beside`](Self::load_beside) does.
     ///
     /// # Errors
     /// As [`load_with`](Self::load_with).
@@ -90,8 +91,8 @@ impl<B: Backend> AnyRef<B> {
         Self::assemble(config, tokenizer, &checkpoint, options, device)
     }
 
-    /// The weights that [`load`](Self::load) reads, by the names of the model's parameters; no
-    /// values are read.
+    /// Opens the weights that [`load`](Self::load) reads, by the names of the model's parameters;
+    /// no values are read.
     ///
     /// # Errors
     /// As [`load`](Self::load).

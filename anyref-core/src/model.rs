@@ -26,28 +26,28 @@ pub enum ReferencePooling {
     Grid,
 }
 
-/// The parts of AnyRef, created by [`AnyRefConfig::init`](crate::AnyRefConfig::init).
+/// Parts of AnyRef, created by [`AnyRefConfig::init`](crate::AnyRefConfig::init).
 ///
 /// Fields carry the names of the authors' checkpoints where those have one.
 #[derive(Module, Debug)]
 pub struct AnyRefModel<B: Backend> {
     /// CLIP, or InternViT over tiles: what the language model sees of a picture.
     pub vision_tower: Tower<B>,
-    /// The tower's features into the language model's width.
+    /// Projection of the tower's features to the width of the language model.
     pub mm_projector: TowerProjector<B>,
-    /// SAM or SAM 2: what the mask decoder sees of a picture. None of a model that answers in words
-    /// alone, which has no object head, prompt encoder and mask decoder either.
+    /// Image encoder of SAM or SAM 2, for the mask decoder. `None` for a model that answers in
+    /// words alone, which has no object head, prompt encoder and mask decoder either.
     pub image_encoder: Option<MaskImageEncoder<B>>,
     /// ImageBind's audio encoder.
     pub audio_encoder: Option<ImageBindAudio<B>>,
     /// Sound embeddings into the language model's width.
     pub audio_projector: Option<Linear<B>>,
-    /// The four normalised coordinates of a box into the language model's width.
+    /// Projection of the four normalised coordinates of a box to the width of the language model.
     pub box_projector: Option<Linear<B>>,
-    /// Boxes on several hidden states of CLIP into the language model's width, in place of RoIAlign
-    /// over one and the projectors.
+    /// Encoder of boxes by several hidden states of CLIP, in place of RoIAlign over one state and
+    /// the projectors.
     pub region_encoder: Option<RegionEncoder<B>>,
-    /// The language model.
+    /// Language model.
     pub llm: Llama<B>,
     /// Refocused `<obj>` states into mask prompts.
     pub text_hidden_fcs: Option<ObjectHead<B>>,
@@ -61,7 +61,7 @@ pub struct AnyRefModel<B: Backend> {
     pub(crate) refocus_lambda: f64,
 }
 
-/// The parts of a model that make masks by SAM: SAM itself, and the head that prompts it.
+/// Parts of a model that make masks by SAM: SAM itself, and the head that prompts it.
 #[derive(Debug)]
 pub struct MaskBranch<'a, B: Backend> {
     /// SAM's image encoder.
@@ -74,11 +74,11 @@ pub struct MaskBranch<'a, B: Backend> {
     pub mask_decoder: &'a MaskDecoder<B>,
 }
 
-/// A batch of pictures as the other parts need them.
+/// Batch of pictures as the other parts need them.
 #[derive(Debug, Clone)]
 pub struct PictureFeatures<B: Backend> {
-    /// The tower's features `[pictures, channels, rows, columns]`, for boxes; of a picture in tiles
-    /// those of the last one, which shows the whole.
+    /// Features of the tower, `[pictures, channels, rows, columns]`, for boxes; for a picture in
+    /// tiles those of the last tile, which shows the whole picture.
     pub grid: Tensor<B, 4>,
     /// Projected features `[pictures, tokens, hidden]`, for the language model.
     pub tokens: Tensor<B, 3>,
@@ -97,7 +97,7 @@ impl<B: Backend> PictureFeatures<B> {
 }
 
 impl<B: Backend> AnyRefModel<B> {
-    /// The parts that make masks by SAM; none of a model that makes them by SAM 2, or answers in
+    /// Parts that make masks by SAM; `None` for a model that makes them by SAM 2, or answers in
     /// words alone.
     pub fn masks(&self) -> Option<MaskBranch<'_, B>> {
         let (MaskImageEncoder::Sam(image_encoder), MaskDecoderKind::Sam(mask_decoder)) =
@@ -151,7 +151,7 @@ impl<B: Backend> AnyRefModel<B> {
         self
     }
 
-    /// The tower's features of pictures that it reads in one square.
+    /// Computes the tower's features of pictures that it reads in one square.
     ///
     /// # Shapes
     /// - pixel_values: `[pictures, 3, size, size]`
@@ -163,7 +163,7 @@ impl<B: Backend> AnyRefModel<B> {
         self.tiled_features(pixel_values, 1)
     }
 
-    /// Features of pictures in as many squares each, one after the other.
+    /// Computes the features of pictures that have `squares` squares each, picture after picture.
     ///
     /// # Shapes
     /// - pixel_values: `[pictures * squares, 3, size, size]`
@@ -202,9 +202,9 @@ impl<B: Backend> AnyRefModel<B> {
         (states.last().expect("a level at least").clone(), states)
     }
 
-    /// Tokens of pictures in any number of squares each from the tower's patch features, which a
-    /// frozen tower lets one keep. Pictures of fewer squares than another have other tokens in the
-    /// places behind their own.
+    /// Computes the tokens of pictures from the tower's patch features, which can be cached if the
+    /// tower is frozen. `squares` has the number of squares of each picture; those with fewer than
+    /// the most are filled up at the end with repetitions of their last square, to be masked.
     ///
     /// # Shapes
     /// - features: `[squares of all pictures, patches, channels]`
@@ -237,7 +237,7 @@ impl<B: Backend> AnyRefModel<B> {
         tokens.select(0, places).reshape(shape)
     }
 
-    /// The mask prompts of `<obj>` states: refocused, then through the object head.
+    /// Computes the mask prompts of `<obj>` states: refocused, then through the object head.
     ///
     /// # Shapes
     /// - query: `[objects, heads, head_dim]`, the last layer's query of each object, in their order
@@ -299,7 +299,7 @@ impl<B: Backend> AnyRefModel<B> {
 /// - output: `[pictures, channels, rows, columns]`
 ///
 /// # Panics
-/// When the patches are no square.
+/// When the patches are not a square grid.
 pub fn picture_grid<B: Backend>(features: Tensor<B, 3>) -> Tensor<B, 4> {
     let [pictures, patches, channels] = features.dims();
     let side = patches.isqrt();

@@ -12,18 +12,18 @@ use crate::{Error, Result};
 /// Extensions of files of weights.
 const WEIGHTS: [&str; 4] = ["safetensors", "pth", "pt", "bin"];
 
-/// A model on this machine before it is loaded. The names, shapes and places of a published
-/// model's tensors are read once, here; no values are.
+/// Model on this machine before it is loaded. Names, shapes and positions of a published model's
+/// tensors are read once, here; values are not.
 #[derive(Debug, Clone)]
 pub enum ModelPlace {
-    /// A model folder of this project.
+    /// Model folder of this project.
     Folder(PathBuf),
-    /// A file that names published parts.
+    /// File that names published parts.
     Parts(PathBuf),
-    /// A SAM or SAM 2 by itself: a file of weights, or a folder.
+    /// SAM or SAM 2 by itself: a file of weights, or a folder.
     Sam(Published),
-    /// A folder in its authors' layout that is no SAM: a LISA, a Sa2VA or a LLaVA, or none that
-    /// answers.
+    /// Folder in its authors' layout other than a SAM: a LISA, GLaMM, Sa2VA or LLaVA, or a part
+    /// that answers nothing by itself.
     Published(Published),
 }
 
@@ -69,7 +69,7 @@ impl ModelPlace {
         ))
     }
 
-    /// The place.
+    /// Path of the file or folder.
     pub fn path(&self) -> &Path {
         match self {
             Self::Folder(path) | Self::Parts(path) => path,

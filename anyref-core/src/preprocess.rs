@@ -13,7 +13,7 @@ use crate::sam::MaskImageEncoderConfig;
 use crate::tower::TowerConfig;
 use crate::{AnyRefConfig, Error, Result};
 
-/// A picture as the encoders take it.
+/// Picture as the encoders take it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PicturePixels {
     /// For the language model's tower: one square, or tiles.
@@ -56,10 +56,10 @@ enum Masks {
 }
 
 impl PicturePreprocessor {
-    /// Of a model.
+    /// Creates the preprocessor of a model.
     ///
     /// # Panics
-    /// As [`AnyRefConfig::validate`] refuses.
+    /// When [`AnyRefConfig::validate`] fails.
     pub fn new(config: &AnyRefConfig) -> Self {
         let reads = |kind| config.prompts.reads(kind);
         Self {

@@ -109,7 +109,8 @@ impl Template {
         }
     }
 
-    /// Whether the token that begins a sequence stands before it, unless a model says otherwise.
+    /// Returns whether the begin-of-sequence token stands before a conversation, unless a model
+    /// states otherwise.
     pub fn begins_sequences(self) -> bool {
         match self {
             Self::LlavaV1 | Self::LlavaLlama2 | Self::Internlm2Chat => true,

@@ -64,7 +64,7 @@ impl<B: Backend> ReferenceBank<B> {
 /// Batch of spliced sequences, padded to the longest.
 #[derive(Debug, Clone)]
 pub struct Spliced<B: Backend> {
-    /// `[rows, longest, hidden]`
+    /// Embeddings of the sequences, `[rows, longest, hidden]`.
     pub embeddings: Tensor<B, 3>,
     /// Padding mask `[rows, past + longest]`, `true` = padding; `None` when no row is padded.
     pub padding: Option<Tensor<B, 2, Bool>>,

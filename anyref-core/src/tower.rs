@@ -19,7 +19,7 @@ const INTERN_VIT: &str = "intern_vit";
 /// InternViT over the tiles of a picture, whose tokens are joined by pixel shuffle.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TiledTowerConfig {
-    /// The tower.
+    /// InternViT.
     #[serde(flatten)]
     pub encoder: InternVisionConfig,
     /// Joining of neighbouring tokens.
@@ -54,7 +54,7 @@ impl TiledTowerConfig {
     /// Tokens along a side of a tile, as the language model reads them.
     ///
     /// # Panics
-    /// As [`TowerConfig::validate`] refuses.
+    /// When [`TowerConfig::validate`] fails.
     fn tokens_a_side(&self) -> usize {
         let grid = self.encoder.grid_size();
         let factor = self.shuffle.factor(grid);
@@ -104,7 +104,7 @@ impl<'de> Deserialize<'de> for TowerConfig {
 }
 
 impl TowerConfig {
-    /// CLIP's configuration, where it is CLIP.
+    /// Configuration of CLIP; `None` for another tower.
     pub fn clip(&self) -> Option<&ClipVisionConfig> {
         match self {
             Self::Clip(config) => Some(config),
@@ -112,7 +112,7 @@ impl TowerConfig {
         }
     }
 
-    /// Configuration of a tower over tiles, where it is one.
+    /// Configuration of a tower over tiles; `None` for a tower that reads one square.
     pub fn tiled(&self) -> Option<&TiledTowerConfig> {
         match self {
             Self::Clip(_) => None,
@@ -139,7 +139,7 @@ impl TowerConfig {
     /// Tokens along a side of the square, as the language model reads them.
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// When [`validate`](Self::validate) fails.
     pub fn grid_size(&self) -> usize {
         match self {
             Self::Clip(config) => config.grid_size(),
@@ -150,7 +150,7 @@ impl TowerConfig {
     /// Tokens of one square, as the language model reads them.
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// When [`validate`](Self::validate) fails.
     pub fn square_tokens(&self) -> usize {
         self.grid_size().pow(2)
     }
@@ -172,7 +172,7 @@ impl TowerConfig {
         self.tiled().map_or(1, TiledTowerConfig::most_squares)
     }
 
-    /// Whether such a tower can be.
+    /// Checks that the tower can be built.
     ///
     /// # Errors
     /// When a size is impossible, naming its field.
@@ -213,7 +213,7 @@ impl TowerConfig {
     /// Creates the tower, its parameters not yet materialised.
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// When [`validate`](Self::validate) fails.
     pub fn init<B: Backend>(&self, device: &B::Device) -> Tower<B> {
         match self {
             Self::Clip(config) => Tower::Clip(config.init(device)),
@@ -274,10 +274,10 @@ impl<B: Backend> Tower<B> {
         }
     }
 
-    /// The tower of a model over CLIP.
+    /// CLIP tower.
     ///
     /// # Panics
-    /// When it is another one, which [`TowerConfig::clip`] tells.
+    /// When the tower is another one: see [`TowerConfig::clip`].
     pub fn clip(&self) -> &ClipVisionModel<B> {
         match self {
             Self::Clip(tower) => tower,
@@ -286,21 +286,21 @@ impl<B: Backend> Tower<B> {
     }
 }
 
-/// Way from the tower's features to the language model's width.
+/// Projection of the tower's features to the width of the language model.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant, reason = "one of them in a whole model")]
 pub enum TowerProjector<B: Backend> {
-    /// LLaVA's, token by token.
+    /// Projection of LLaVA, token by token.
     Layers(Projector<B>),
-    /// InternVL's, whose tokens are neighbours joined.
+    /// Projection of InternVL, which joins neighbouring tokens by pixel shuffle.
     PixelShuffle(InternVlProjector<B>),
 }
 
 impl<B: Backend> TowerProjector<B> {
-    /// The projector of a model over CLIP, which takes any number of dimensions.
+    /// Projector of a CLIP tower, which takes any number of dimensions.
     ///
     /// # Panics
-    /// When it is another one, which [`TowerConfig::clip`] tells.
+    /// When the tower is another one: see [`TowerConfig::clip`].
     pub fn layers(&self) -> &Projector<B> {
         match self {
             Self::Layers(projector) => projector,
@@ -308,12 +308,14 @@ impl<B: Backend> TowerProjector<B> {
         }
     }
 
+    /// Projects features to the width of the language model.
+    ///
     /// # Shapes
     /// - features: `[squares, patches, channels]`
     /// - output: `[squares, tokens, hidden]`
     ///
     /// # Panics
-    /// When the patches are no square grid that a shuffle divides.
+    /// When the patches are not a square grid that the pixel shuffle divides.
     pub fn forward(&self, features: Tensor<B, 3>) -> Tensor<B, 3> {
         match self {
             Self::Layers(projector) => projector.forward(features),

@@ -55,6 +55,8 @@ pub struct Mlp<B: Backend> {
 }
 
 impl<B: Backend> Mlp<B> {
+    /// Applies the layers in order.
+    ///
     /// # Shapes
     /// - x: `[..., input_dim]`
     /// - output: `[..., output_dim]`

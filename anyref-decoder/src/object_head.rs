@@ -34,6 +34,8 @@ pub struct ObjectHead<B: Backend> {
 }
 
 impl<B: Backend> ObjectHead<B> {
+    /// Projects states of the language model to prompts of the mask decoder.
+    ///
     /// # Shapes
     /// - x: `[..., input_dim]`
     /// - output: `[..., output_dim]`

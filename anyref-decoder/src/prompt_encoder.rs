@@ -278,6 +278,8 @@ pub struct MaskEmbedding<B: Backend> {
 }
 
 impl<B: Backend> MaskEmbedding<B> {
+    /// Embeds mask logits.
+    ///
     /// # Shapes
     /// - masks: `[n, 1, 4 g, 4 g]`
     /// - output: `[n, d, g, g]`

@@ -203,6 +203,8 @@ pub struct TwoWayAttentionBlock<B: Backend> {
 }
 
 impl<B: Backend> TwoWayAttentionBlock<B> {
+    /// Applies the block, and returns prompts and picture.
+    ///
     /// # Shapes
     /// - queries, query_pe: `[batch, tokens, d]`
     /// - keys, key_pe: `[batch or 1, cells, d]`
@@ -284,6 +286,8 @@ pub struct MlpBlock<B: Backend> {
 }
 
 impl<B: Backend> MlpBlock<B> {
+    /// Applies the MLP.
+    ///
     /// # Shapes
     /// - x: `[batch, tokens, d]`
     /// - output: `[batch, tokens, d]`

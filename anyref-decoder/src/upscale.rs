@@ -138,7 +138,7 @@ impl<B: Backend> HighResolution<B> {
         Self { halves, quarters }
     }
 
-    /// Levels of some pictures, each as often as it is named.
+    /// Selects the levels of `pictures`, by index, each as often as it is listed.
     pub fn select(&self, pictures: Tensor<B, 1, Int>) -> Self {
         Self {
             halves: self.halves.clone().select(0, pictures.clone()),
@@ -146,7 +146,7 @@ impl<B: Backend> HighResolution<B> {
         }
     }
 
-    /// Levels of one picture of several.
+    /// Selects the levels of the picture at `index`.
     pub fn of_picture(&self, index: usize) -> Self {
         Self {
             halves: self.halves.clone().narrow(0, index, 1),

@@ -41,9 +41,9 @@ pub struct AttentionContext<B: Backend> {
 /// Output of one layer's attention.
 #[derive(Debug, Clone)]
 pub struct LlamaAttentionOutput<B: Backend> {
-    /// `[batch, length, hidden]`
+    /// Attended values after the output projection, `[batch, length, hidden]`.
     pub output: Tensor<B, 3>,
-    /// `[batch, heads, length, head_dim]`, after rotation.
+    /// Queries after rotation, `[batch, heads, length, head_dim]`.
     pub query: Tensor<B, 4>,
     /// Keys that were attended to, `[batch, kv_heads, past + length and room, head_dim]`, after
     /// rotation, as the cache keeps them.

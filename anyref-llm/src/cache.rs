@@ -140,13 +140,14 @@ pub struct KvCache<B: Backend> {
 }
 
 impl<B: Backend> KvCache<B> {
-    /// An empty cache for a model of `layers` layers, of keys and values as they are computed.
+    /// Creates an empty cache for a model of `layers` layers, of keys and values as they are
+    /// computed.
     pub fn new(layers: usize) -> Self {
         Self::of_type(layers, CacheType::F32)
     }
 
-    /// An empty cache of keys and values in a type. On a backend with gradients they stay as they
-    /// are computed.
+    /// Creates an empty cache for a model of `layers` layers that keeps keys and values in
+    /// `cache_type`. On a backend with gradients they stay as they are computed.
     pub fn of_type(layers: usize, cache_type: CacheType) -> Self {
         let layer = LayerCache {
             entry: None,
@@ -188,7 +189,7 @@ impl<B: Backend> KvCache<B> {
         self.first().map_or(0, |key| key.buffer.dims()[0])
     }
 
-    /// The last layer's keys, `[batch, kv_heads, len, head_dim]`, in f32 where they are kept in
+    /// Keys of the last layer, `[batch, kv_heads, len, head_dim]`, in f32 where they are kept in
     /// blocks; `None` while empty.
     pub fn last_key(&self) -> Option<Tensor<B, 4>> {
         let [key, _] = self.layers.last()?.entry.as_ref()?;
@@ -215,7 +216,7 @@ impl<B: Backend> KvCache<B> {
         self.padding.clone()
     }
 
-    /// Each row `times` times in succession: `[a, b]` becomes `[a, a, b, b]` for 2.
+    /// Repeats each row `times` times in succession: `[a, b]` becomes `[a, a, b, b]` for 2.
     pub fn repeat(&self, times: usize) -> Self {
         self.map(
             |rows| rows.repeat(times),
@@ -229,7 +230,7 @@ impl<B: Backend> KvCache<B> {
         )
     }
 
-    /// The rows of several caches, one after the other.
+    /// Joins the rows of several caches, one cache after the other.
     ///
     /// # Panics
     /// When there is none, or they differ in layers or positions.
@@ -277,7 +278,7 @@ impl<B: Backend> KvCache<B> {
         }
     }
 
-    /// The given rows, in that order, each as often as it is named.
+    /// Selects rows in the order of `rows`, each as often as it is listed.
     ///
     /// # Panics
     /// When a row does not exist, on backends that check it, as the CPU's does.
@@ -295,7 +296,7 @@ impl<B: Backend> KvCache<B> {
         )
     }
 
-    /// The first `length` positions only.
+    /// Keeps the first `length` positions only.
     pub fn truncate(&self, length: usize) -> Self {
         if length == 0 {
             let cache_type = self

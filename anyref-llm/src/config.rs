@@ -332,8 +332,8 @@ impl SlidingWindow {
 }
 
 impl RopeScaling {
-    /// Scaling of type `dynamic`: no other frequencies up to `max_position_embeddings`, and beyond
-    /// those of a base that grows with the length.
+    /// Scaling of type `dynamic`: frequencies are unchanged up to `max_position_embeddings`
+    /// positions; beyond it their base grows with the length.
     pub fn dynamic(factor: f64) -> Self {
         Self {
             rope_type: "dynamic".into(),

@@ -183,8 +183,8 @@ impl<'a, B: Backend> Generation<'a, B> {
         })
     }
 
-    /// Chooses the next token of each running row, after reading those chosen before. The rows and
-    /// their tokens are without those that met a stop token; `None` once no row runs.
+    /// Reads the tokens chosen before, and chooses the next one of each running row. Returns the
+    /// index and the token of each row that did not meet a stop token; `None` once no row runs.
     ///
     /// # Errors
     /// When the device fails.

@@ -145,6 +145,8 @@ impl<B: Backend> LoraLinear<B> {
         self
     }
 
+    /// Applies the layer with its adapter, if it has one.
+    ///
     /// # Shapes
     /// - x: `[batch, length, d_input]`
     /// - output: `[batch, length, d_output]`

@@ -35,6 +35,8 @@ impl<B: Backend> LlamaMlp<B> {
         }
     }
 
+    /// Applies the gated MLP.
+    ///
     /// # Shapes
     /// - x and output: `[batch, length, hidden]`
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::model::Llama;
 
 impl<B: Backend> Llama<B> {
-    /// An empty cache for this model.
+    /// Creates an empty cache for this model.
     pub fn new_cache(&self) -> KvCache<B> {
         KvCache::of_type(self.model.layers.len(), self.cache_type)
     }

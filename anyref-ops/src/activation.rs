@@ -4,7 +4,7 @@
 use super::flex;
 use burn::tensor::{Tensor, activation, backend::Backend};
 
-/// Exact GELU, `x · Φ(x)` (`torch.nn.GELU()`).
+/// Computes exact GELU, `x · Φ(x)` (`torch.nn.GELU()`).
 ///
 /// # Shapes
 /// - x and output: the same
@@ -17,7 +17,7 @@ pub fn gelu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     composed::gelu(x)
 }
 
-/// `x · sigmoid(1.702 x)`, CLIP's activation (transformers `QuickGELUActivation`).
+/// Computes `x · sigmoid(1.702 x)`, CLIP's activation (transformers `QuickGELUActivation`).
 ///
 /// # Shapes
 /// - x and output: the same
@@ -30,7 +30,7 @@ pub fn quick_gelu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     composed::quick_gelu(x)
 }
 
-/// `x · sigmoid(x)` (`torch.nn.SiLU`).
+/// Computes SiLU, `x · sigmoid(x)` (`torch.nn.SiLU`).
 ///
 /// # Shapes
 /// - x and output: the same

@@ -1,4 +1,4 @@
-//! Tensor operations, fused CPU kernels and layers shared by the AnyRef crates.
+//! Tensor operations, fused kernels for CPU and GPU, and layers, shared by the AnyRef crates.
 //!
 //! * Functions of this module are parameter-free and differentiable. Each has a composed form for
 //!   every backend and fused forms for some.

@@ -35,8 +35,8 @@ pub fn linear<B: Backend, const D: usize>(
     of_rows(x.reshape([rows, inputs]), weight, bias).reshape(shape)
 }
 
-/// [`gelu`](super::gelu) of the [`linear`] product; on the processor without gradients it is
-/// applied where the product is in the cache.
+/// Computes [`gelu`](super::gelu) of the [`linear`] product; on the processor without gradients it
+/// is applied to each tile of the product while the tile is in the cache.
 ///
 /// # Shapes
 /// - x: `[.., inputs]`

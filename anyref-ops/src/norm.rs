@@ -7,7 +7,7 @@ use super::flex::{Activation, NormInput, NormSum, Normed, norm, norm_sum};
 use super::shared::{add, add_shared};
 use burn::tensor::{Tensor, backend::Backend};
 
-/// `(x - mean) / sqrt(var + epsilon) * gamma + beta`.
+/// Computes `(x - mean) / sqrt(var + epsilon) * gamma + beta` over the last dimension.
 ///
 /// # Shapes
 /// - x and output: `[..., d]`
@@ -35,7 +35,8 @@ pub fn layer_norm<B: Backend, const D: usize>(
     composed::layer_norm(x, gamma, beta, epsilon)
 }
 
-/// [`gelu`](super::gelu) of the [`layer_norm`]; on the processor without gradients in one pass.
+/// Computes [`gelu`](super::gelu) of the [`layer_norm`]; on the processor without gradients in one
+/// pass.
 ///
 /// # Shapes
 /// - x and output: `[..., d]`
@@ -65,8 +66,8 @@ pub fn layer_norm_gelu<B: Backend, const D: usize>(
     super::gelu(layer_norm(x, gamma, beta, epsilon))
 }
 
-/// `x + added`, and its [`layer_norm`]; on GPUs in one launch, on the processor without gradients
-/// in one pass.
+/// Computes `x + added`, and its [`layer_norm`]; on GPUs in one launch, on the processor without
+/// gradients in one pass.
 ///
 /// # Shapes
 /// - x, added and outputs: `[..., d]`
@@ -104,8 +105,8 @@ pub fn add_layer_norm<B: Backend, const D: usize>(
     [sum.clone(), layer_norm(sum, gamma, beta, epsilon)]
 }
 
-/// [`layer_norm`] of `x`, or of `x + added`, and its sum with `places`; without gradients in one
-/// launch on GPUs, unless `added` is broadcast, and in one pass on the processor.
+/// Computes the [`layer_norm`] of `x`, or of `x + added`, and its sum with `places`; without
+/// gradients in one launch on GPUs, unless `added` is broadcast, and in one pass on the processor.
 ///
 /// # Shapes
 /// - x, added: `[batch or 1, length, d]`
@@ -157,7 +158,7 @@ pub fn placed_layer_norm<B: Backend>(
     [normed.clone(), add_shared(normed, places)]
 }
 
-/// `x / sqrt(mean(x²) + epsilon) * gamma`, reduced in f32.
+/// Computes `x / sqrt(mean(x²) + epsilon) * gamma` over the last dimension, reduced in f32.
 ///
 /// # Shapes
 /// - x and output: `[..., d]`
@@ -184,7 +185,7 @@ pub fn rms_norm<B: Backend, const D: usize>(
     composed::rms_norm(x, gamma, epsilon)
 }
 
-/// `x + added`, and its [`rms_norm`]; on GPUs in one launch.
+/// Computes `x + added`, and its [`rms_norm`]; on GPUs in one launch.
 ///
 /// # Shapes
 /// - x, added and outputs: `[..., d]`

@@ -10,13 +10,15 @@ use burn::tensor::{Tensor, backend::Backend};
 /// Cosines and sines of the angles used by [`rotary`]. They carry no gradient.
 #[derive(Debug, Clone)]
 pub struct Angles<B: Backend> {
-    /// `[batch or 1, 1, length, head_dim / 2]`
+    /// Cosines, `[batch or 1, 1, length, head_dim / 2]`.
     pub cos: Tensor<B, 4>,
-    /// `[batch or 1, 1, length, head_dim / 2]`
+    /// Sines, `[batch or 1, 1, length, head_dim / 2]`.
     pub sin: Tensor<B, 4>,
 }
 
 impl<B: Backend> Angles<B> {
+    /// Creates the angles from their cosines and sines.
+    ///
     /// # Shapes
     /// - cos and sin: `[batch or 1, 1, length, head_dim / 2]`
     pub fn new(cos: Tensor<B, 4>, sin: Tensor<B, 4>) -> Self {

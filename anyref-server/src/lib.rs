@@ -1,7 +1,8 @@
 //! AnyRef over HTTP: a page to point with the mouse, a native API, and one for OpenAI's clients.
 //!
-//! [`Server`] owns one model behind one queue. Waiting questions are answered in batches, pictures
-//! are encoded once for all, and a client that leaves is dropped from the queue.
+//! [`Server`] owns one model or several, each behind a queue of its own. Waiting questions are
+//! answered in batches, pictures are encoded once for all, and a client that leaves is dropped from
+//! the queue.
 //!
 //! ```no_run
 //! use std::sync::Arc;

@@ -26,8 +26,8 @@ pub struct Limits {
     pub cache_bytes: u64,
     /// Number of conversations kept.
     pub conversations: usize,
-    /// Memory that loaded models may take together, in bytes, beyond which those not asked for
-    /// longest are dropped; any where there is none.
+    /// Memory that loaded models may take together, in bytes; beyond it the least recently used are
+    /// dropped. `None` sets no limit.
     pub model_bytes: Option<u64>,
     /// Longest time that a model to be loaded waits for an idle one to make room.
     pub rest: Duration,

@@ -48,7 +48,7 @@ struct Waiting {
 pub(crate) enum Turn {
     /// Work to compute together.
     Batch(Vec<Job>),
-    /// To drop the model until it is asked again.
+    /// Dropping of the model until it is asked again.
     Rest,
 }
 

@@ -11,12 +11,12 @@ pub type LoadEngine = dyn Fn() -> anyref_core::Result<Box<dyn Engine>> + Send + 
 /// Model for a [`Server`](crate::Server) to serve.
 #[derive(Clone)]
 pub struct ServedModel {
-    /// Name in requests; the engine's own name where there is none, which the first model alone
-    /// may leave out.
+    /// Name in requests; `None` takes the engine's own name, and is allowed for the first model
+    /// alone.
     pub name: Option<String>,
     /// Loads the model: at the start for the first one, else when it is first asked.
     pub load: Arc<LoadEngine>,
-    /// Names of the things that the model learned; none where it is open to all.
+    /// Names of the objects that the model knows; empty for a model of open vocabulary.
     pub known: Vec<String>,
 }
 

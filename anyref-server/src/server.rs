@@ -48,9 +48,9 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    /// Loads the first model, which requests without a name are for, and starts a thread for each
-    /// one to compute on; the others are loaded when they are asked. Has to be called within a
-    /// tokio runtime of several threads.
+    /// Loads the first model, which answers requests without a name, and starts a thread for each
+    /// model to compute on; the others are loaded when they are first asked. Has to be called
+    /// within a tokio runtime of several threads.
     ///
     /// # Errors
     /// When the first model does not load, another one has no name, two have the same, or the

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 pub struct FileError {
     /// Verb of what cannot be done.
     pub action: &'static str,
-    /// The file or folder.
+    /// Path of the file or folder.
     pub path: PathBuf,
-    /// The system's reason.
+    /// Reason given by the system.
     pub source: io::Error,
 }
 

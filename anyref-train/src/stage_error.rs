@@ -35,7 +35,7 @@ pub enum StageError {
     /// No known name has a sound.
     #[error("the data set has no sounds: leave the audio stage out")]
     NoSounds,
-    /// The stage of sounds has nothing to train.
+    /// The audio stage is given, and the model has no audio encoder.
     #[error("the model has no audio encoder: leave the audio stage out")]
     NoAudioEncoder,
     /// No sound of a batch is heard.
@@ -86,7 +86,7 @@ pub enum StageError {
         /// Name of the data set.
         dataset: String,
     },
-    /// There is no batch.
+    /// A stage has no batches.
     #[error("the stage has nothing to learn from")]
     NothingToLearn,
     /// A question with its answer is longer than the model's context.

@@ -79,6 +79,8 @@ pub struct Projector<B: Backend> {
 }
 
 impl<B: Backend> Projector<B> {
+    /// Projects features to the width of the language model.
+    ///
     /// # Shapes
     /// - features: `[..., input_size]`
     /// - output: `[..., output_size]`

@@ -18,9 +18,9 @@ extern "C" {
     fn console_error(line: &str);
 }
 
-/// Starts the device that models are computed on; awaited before the first [`WebSession`]. A
-/// browser without WebGPU stops the module's form for it by a panic. An error of the GPU is thrown
-/// by the call after it.
+/// Starts the device that models are computed on; awaited before the first [`WebSession`]. Built
+/// with the feature `webgpu`, the module panics in a browser without WebGPU. An error of the GPU is
+/// thrown by the call that follows it.
 #[wasm_bindgen]
 pub async fn start() {
     console_error_panic_hook::set_once();

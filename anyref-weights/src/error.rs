@@ -214,7 +214,7 @@ pub enum Error {
     #[error(transparent)]
     Hub(#[from] HubError),
 
-    /// A file of a known address and content that could not be fetched.
+    /// File of a known address and content could not be fetched.
     #[error("{}: not fetched from {address} ({reason}); check the connection and run it again, or save the file there by other means", .path.display())]
     Fetch {
         /// Place that it should come from.

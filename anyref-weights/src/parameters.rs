@@ -15,7 +15,8 @@ pub struct Parameter {
     pub kind: &'static str,
     /// Shape in PyTorch's layout.
     pub shape: Vec<usize>,
-    /// The fields that lead to it, joined by dots, as burn names them, without variants of enums.
+    /// Fields that lead to the parameter, joined by dots, as burn names them, without variants of
+    /// enums.
     pub path: String,
 }
 

@@ -66,7 +66,7 @@ pub struct MultiheadAttention<B: Backend> {
     /// Query, key and value projections stacked, `[3 * hidden, hidden]`, output dimension first as
     /// in PyTorch.
     pub in_proj_weight: JointWeight<B>,
-    /// `[3 * hidden]`
+    /// Biases of these projections, `[3 * hidden]`.
     pub in_proj_bias: Param<Tensor<B, 1>>,
     /// Learned key, `[1, 1, hidden]`.
     pub bias_k: Option<Param<Tensor<B, 3>>>,
@@ -81,6 +81,8 @@ pub struct MultiheadAttention<B: Backend> {
 }
 
 impl<B: Backend> MultiheadAttention<B> {
+    /// Applies the attention.
+    ///
     /// # Shapes
     /// - x: `[batch, tokens, hidden]`
     /// - output: `[batch, tokens, hidden]`

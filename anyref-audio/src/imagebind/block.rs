@@ -47,7 +47,7 @@ impl BlockConfig {
     }
 }
 
-/// `x + attn(norm_1(x))`, then `x + mlp(norm_2(x))`.
+/// Pre-norm transformer block: `x + attn(norm_1(x))`, then `x + mlp(norm_2(x))`.
 ///
 /// Should be created with [`BlockConfig`].
 #[derive(Module, Debug)]
@@ -63,6 +63,8 @@ pub struct Block<B: Backend> {
 }
 
 impl<B: Backend> Block<B> {
+    /// Applies the block.
+    ///
     /// # Shapes
     /// - x: `[batch, tokens, hidden]`
     /// - output: `[batch, tokens, hidden]`
@@ -114,13 +116,15 @@ impl<B: Backend> Block<B> {
 /// MLP: linear, GELU, linear.
 #[derive(Module, Debug)]
 pub struct Mlp<B: Backend> {
-    /// `hidden -> hidden * mlp_ratio`
+    /// Expanding layer, `hidden -> hidden * mlp_ratio`.
     pub fc1: Linear<B>,
-    /// `hidden * mlp_ratio -> hidden`
+    /// Contracting layer, `hidden * mlp_ratio -> hidden`.
     pub fc2: Linear<B>,
 }
 
 impl<B: Backend> Mlp<B> {
+    /// Applies the MLP to each token.
+    ///
     /// # Shapes
     /// - x: `[batch, tokens, hidden]`
     /// - output: `[batch, tokens, hidden]`

@@ -74,11 +74,13 @@ pub struct PatchEmbed<B: Backend> {
 /// Learned positions.
 #[derive(Module, Debug)]
 pub struct Positions<B: Backend> {
-    /// `[1, 1 + patches, hidden]`
+    /// Learned positions of the class token and the patches, `[1, 1 + patches, hidden]`.
     pub pos_embed: Param<Tensor<B, 3>>,
 }
 
 impl<B: Backend> AudioTokens<B> {
+    /// Embeds clips as tokens, the class token first.
+    ///
     /// # Shapes
     /// - clips: `[batch, 1, mel, frames]`
     /// - output: `[batch, 1 + patches, hidden]`

@@ -40,6 +40,8 @@ pub struct Trunk<B: Backend> {
 }
 
 impl<B: Backend> Trunk<B> {
+    /// Applies all blocks in order.
+    ///
     /// # Shapes
     /// - tokens: `[batch, tokens, hidden]`
     /// - output: `[batch, tokens, hidden]`

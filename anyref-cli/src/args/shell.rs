@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 #[derive(Debug, Args)]
 pub struct CompletionsArguments {
-    /// The shell
+    /// Shell that completes the command line
     pub shell: Shell,
 }
 

@@ -30,7 +30,7 @@ const RELEASE: &str = concat!(
 #[cfg(not(nano_embedded))]
 const MIRROR: &str = "ANYREF_RELEASE";
 
-/// The weights, fetched into the cache where they are not there yet, and read once.
+/// Reads the weights, once, after fetching them into the cache where they are missing.
 #[cfg(not(nano_embedded))]
 pub fn weights() -> Result<&'static [u8]> {
     static WEIGHTS: OnceLock<Vec<u8>> = OnceLock::new();

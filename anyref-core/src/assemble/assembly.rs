@@ -23,7 +23,7 @@ pub struct Assembly {
     /// they are; with one of them their weights initialise an AnyRef, whose references have to be
     /// learned.
     pub llm: PathBuf,
-    /// A PEFT folder, of the language model or of an AnyRef.
+    /// PEFT folder, of the language model or of an AnyRef.
     pub adapter: Option<PathBuf>,
     /// Type of all floats; `None` keeps each tensor's.
     pub dtype: Option<DType>,

@@ -10,7 +10,7 @@ use crate::official::{Kind, Published, is_sa2va};
 pub(super) enum OpenedParts {
     /// Parts that may come from several places.
     Separate(Box<Parts>),
-    /// A Sa2VA, which carries all its parts.
+    /// Sa2VA, which carries all its parts.
     Sa2va(Box<Sa2va>),
 }
 

@@ -10,7 +10,7 @@ use super::assembly::Assembly;
 use crate::folder::CONFIG_FILE;
 use crate::{Error, Result};
 
-/// The file's name in a folder that is given in its place.
+/// Name of the parts file in a folder that is given in its place.
 pub const PARTS_FILE: &str = "parts.json";
 /// Maximum bytes of a file that a parsed [`Assembly`] writes.
 pub(super) const SHARD: u64 = 4_000_000_000;
@@ -96,9 +96,9 @@ fn read(path: &Path) -> Result<PartsFile> {
     })
 }
 
-/// The path of this machine for a model that a user named: a model folder or a parts file. An
-/// `hf://` location is fetched, with the parts beside its parts file; other paths are returned as
-/// they are.
+/// Resolves a model named by a user to a path on this machine, of a model folder or a parts file.
+/// An `hf://` location is fetched, with the parts beside its parts file; other paths are returned
+/// as they are.
 ///
 /// # Errors
 /// When the location is malformed or cannot be fetched, or has a damaged parts file.

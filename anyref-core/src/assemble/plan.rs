@@ -258,7 +258,8 @@ fn sources(parts: &Parts, config: &AnyRefConfig) -> Result<Sources> {
     Ok(sources)
 }
 
-/// Adds the tensors of a part below a prefix. Those that no parameter has are left alone later on.
+/// Adds the tensors of a part below a prefix. Tensors without a parameter of their name are ignored
+/// later.
 pub(super) fn add(
     sources: &mut Sources,
     prefix: &str,

@@ -11,7 +11,7 @@ const FAMILIES: &str = "LISA (LISAForCausalLM); GLaMM (GLaMMForCausalLM); Sa2VA 
                         .json file that names them";
 
 impl Assembly {
-    /// The parts of a model in its authors' layout.
+    /// Parts of a model in its authors' layout.
     ///
     /// # Errors
     /// When it is no such model.

@@ -21,7 +21,7 @@ use crate::{AnyRefConfig, Error, Result};
 /// Report of [`Assembly::write`].
 #[derive(Debug, Clone)]
 pub struct Assembled {
-    /// The model's config.
+    /// Config of the model.
     pub config: AnyRefConfig,
     /// Number of tensors.
     pub tensors: usize,
@@ -37,7 +37,7 @@ pub struct Assembled {
     pub in_blocks: usize,
     /// Weights with rows of no whole blocks of the format asked for: in `Q8_0` or floats.
     pub fell_back: Vec<String>,
-    /// The weights, or their index.
+    /// Path of the weights, or of their index.
     pub weights: PathBuf,
 }
 

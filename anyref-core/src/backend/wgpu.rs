@@ -102,8 +102,10 @@ fn start_new(backend: BackendName, _: &WgpuDevice) -> Result<(), BackendError> {
 }
 
 /// Starts the browser's device, once in a module, for [`load_engine`](crate::load_engine) on
-/// [`BackendName::Webgpu`]. A browser without WebGPU stops the module by a panic, so ask it for an
-/// adapter before.
+/// [`BackendName::Webgpu`].
+///
+/// # Panics
+/// In a browser without WebGPU: request an adapter before the call.
 #[cfg(target_family = "wasm")]
 pub async fn start_in_browser() {
     use burn::backend::wgpu::graphics::WebGpu;

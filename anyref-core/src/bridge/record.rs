@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::reference_kind::ReferenceKind;
 
-/// A reference of an answer that the model was not trained with.
+/// Reference of a kind that the model was not trained with, and its substitute in an answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Bridge {
     /// Number of the reference in its prompt, from 1.
@@ -18,10 +18,10 @@ pub struct Bridge {
     pub way: BridgeWay,
 }
 
-/// A label of a sound.
+/// Label of a sound.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BridgeLabel {
-    /// The label.
+    /// Words of the label.
     pub label: String,
     /// Softmax probability among all labels, 0 to 1.
     pub probability: f32,

@@ -18,7 +18,7 @@ use crate::{AnyRef, Result};
 pub enum ModelSource {
     /// Model folder, file that names published parts, or published model, see [`AnyRef::load`].
     Path(PathBuf),
-    /// An opened model.
+    /// Opened model.
     Place(ModelPlace),
     /// Content of a model folder's files.
     Files(ModelFiles<'static>),

@@ -75,8 +75,7 @@ pub fn has_text(published: &Published) -> bool {
     tensors.any(|tensor| tensor.name.starts_with("modality_trunks.text."))
 }
 
-/// The text tower's sizes as the weights show them, and the length of its embeddings that they
-/// learned.
+/// Sizes of the text tower as the weights show them, and the learned length of its embeddings.
 ///
 /// # Errors
 /// When the weights hold no text tower or not the whole of it.

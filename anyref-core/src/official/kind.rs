@@ -7,9 +7,9 @@ use anyref_weights::Checkpoint;
 /// Kinds of checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A model folder of this project.
+    /// Model folder of this project.
     AnyRef,
-    /// A PEFT adapter.
+    /// PEFT adapter.
     Adapter,
     /// transformers' `LlavaForConditionalGeneration`.
     LlavaHuggingFace,
@@ -93,7 +93,7 @@ const SIGNS: &[(&str, Kind)] = &[
 ];
 
 impl Kind {
-    /// The kind of a checkpoint, when it is one of those known.
+    /// Kind of a checkpoint, or `None` if it is unknown.
     pub fn of(checkpoint: &Checkpoint) -> Option<Self> {
         let has = |name: &str| checkpoint.get(name).is_some();
         if has(SIGNS[0].0) {

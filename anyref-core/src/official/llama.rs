@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// Config of the language model, and of the pictures that it was trained with.
 #[derive(Debug, Clone)]
 pub struct Language {
-    /// The language model alone.
+    /// Language model alone.
     pub llm: LlamaConfig,
     /// Index of CLIP's hidden state that the model reads.
     pub select_layer: Option<i32>,

@@ -17,7 +17,7 @@ pub fn object_head_options() -> LoadOptions {
         .with_renames(OBJECT_HEAD)
 }
 
-/// The head's widths as the weights show them.
+/// Widths of the head as the weights show them.
 ///
 /// # Errors
 /// When the weights have no such head.

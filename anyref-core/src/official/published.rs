@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// `model_type` of a Sa2VA's config.
 pub(super) const SA2VA: &str = "sa2va_chat";
 
-/// An opened checkpoint of a known or unknown kind, with the `config.json` beside it. No values are
+/// Opened checkpoint of a known or unknown kind, with the `config.json` beside it. No values are
 /// read.
 #[derive(Debug, Clone)]
 pub struct Published {
@@ -22,7 +22,7 @@ pub struct Published {
     pub path: PathBuf,
     /// Kind of the checkpoint, if known.
     pub kind: Option<Kind>,
-    /// The tensors.
+    /// Tensors.
     pub checkpoint: Checkpoint,
     config: Option<ConfigFile>,
 }

@@ -48,7 +48,7 @@ pub struct Sa2vaParts {
     /// Begin-of-sequence token before a conversation: `add_bos_token` of the tokenizer, or else as
     /// the family's has it.
     pub begins_sequences: bool,
-    /// From the state of `[SEG]` itself to a prompt of SAM 2.
+    /// Head from the state of `[SEG]` itself to a prompt of SAM 2.
     pub head: ObjectHeadConfig,
 }
 

@@ -76,7 +76,7 @@ pub fn sam2_decoder_options(kind: Option<Kind>) -> LoadOptions {
         ])
 }
 
-/// The tensors of a SAM 2, transformers' table of point embeddings also row by row, as the authors
+/// Tensors of a SAM 2, with transformers' table of point embeddings also row by row, as the authors
 /// have it.
 ///
 /// # Errors
@@ -107,7 +107,7 @@ pub fn sam2_checkpoint(published: &Published) -> Result<Checkpoint> {
     )?)
 }
 
-/// The sizes as `config.json` and the weights show them, of a SAM 2 alone or inside of a Sa2VA;
+/// Sizes as `config.json` and the weights show them, of a SAM 2 alone or inside of a Sa2VA;
 /// without a `config.json` the authors'.
 ///
 /// # Errors

@@ -17,18 +17,20 @@ const SAM_2: &str = "sam2";
 #[derive(Debug, Clone, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "one of them in a whole model")]
 pub enum MaskImageEncoderConfig {
-    /// SAM's.
+    /// Configuration of SAM's encoder.
     Sam(SamVisionConfig),
-    /// SAM 2's. Pictures are squeezed to its square by a bicubic filter, as Sa2VA does.
+    /// Configuration of SAM 2's encoder. Pictures are squeezed to its square by a bicubic filter,
+    /// as in Sa2VA.
     Sam2(Sam2VisionConfig),
 }
 
 /// Configuration of a [`MaskDecoderKind`].
 #[derive(Debug, Clone)]
 pub enum MaskDecoderKindConfig {
-    /// SAM's.
+    /// Configuration of SAM's decoder.
     Sam(MaskDecoderConfig),
-    /// SAM 2's. Of its masks for an object the one with the best estimate is taken, as Sa2VA does.
+    /// Configuration of SAM 2's decoder. Of its masks for an object the one with the best estimated
+    /// IoU is taken, as in Sa2VA.
     Sam2(Sam2MaskDecoderConfig),
 }
 
@@ -81,7 +83,7 @@ impl<'de> Deserialize<'de> for MaskDecoderKindConfig {
 }
 
 impl MaskImageEncoderConfig {
-    /// SAM's configuration, where it is SAM.
+    /// Configuration of SAM's encoder; `None` for SAM 2.
     pub fn sam(&self) -> Option<&SamVisionConfig> {
         match self {
             Self::Sam(config) => Some(config),
@@ -100,7 +102,7 @@ impl MaskImageEncoderConfig {
     /// Cells along a side of a picture's embedding.
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// When [`validate`](Self::validate) fails.
     pub fn grid_size(&self) -> usize {
         match self {
             Self::Sam(config) => config.grid_size(),
@@ -116,7 +118,7 @@ impl MaskImageEncoderConfig {
         }
     }
 
-    /// Whether such an encoder can be.
+    /// Checks that the encoder can be built.
     ///
     /// # Errors
     /// When a size is impossible, naming its field.
@@ -131,7 +133,7 @@ impl MaskImageEncoderConfig {
     /// Creates the encoder, its parameters not yet materialised.
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// When [`validate`](Self::validate) fails.
     pub fn init<B: Backend>(&self, device: &B::Device) -> MaskImageEncoder<B> {
         match self {
             Self::Sam(config) => MaskImageEncoder::Sam(config.init(device)),
@@ -141,7 +143,7 @@ impl MaskImageEncoderConfig {
 }
 
 impl MaskDecoderKindConfig {
-    /// The sizes that both kinds have.
+    /// Sizes that both kinds have.
     pub fn sizes(&self) -> &MaskDecoderConfig {
         match self {
             Self::Sam(config) => config,
@@ -149,7 +151,7 @@ impl MaskDecoderKindConfig {
         }
     }
 
-    /// Whether such a decoder can be.
+    /// Checks that the decoder can be built.
     ///
     /// # Errors
     /// When a size is impossible, naming its field.
@@ -164,7 +166,7 @@ impl MaskDecoderKindConfig {
     /// Creates the decoder, its parameters not yet materialised.
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// When [`validate`](Self::validate) fails.
     pub fn init<B: Backend>(&self, device: &B::Device) -> MaskDecoderKind<B> {
         match self {
             Self::Sam(config) => MaskDecoderKind::Sam(config.init(device)),
@@ -180,9 +182,9 @@ impl MaskDecoderKindConfig {
     reason = "both forms are of one order of size"
 )]
 pub enum MaskImageEncoder<B: Backend> {
-    /// SAM's.
+    /// Encoder of SAM.
     Sam(SamImageEncoder<B>),
-    /// SAM 2's.
+    /// Encoder of SAM 2.
     Sam2(Sam2ImageEncoder<B>),
 }
 
@@ -193,8 +195,8 @@ pub enum MaskImageEncoder<B: Backend> {
     reason = "both forms are of one order of size"
 )]
 pub enum MaskDecoderKind<B: Backend> {
-    /// SAM's.
+    /// Decoder of SAM.
     Sam(MaskDecoder<B>),
-    /// SAM 2's.
+    /// Decoder of SAM 2.
     Sam2(Sam2MaskDecoder<B>),
 }

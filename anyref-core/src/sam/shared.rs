@@ -42,7 +42,7 @@ impl AnyRefConfig {
 }
 
 impl<B: Backend> AnyRef<B> {
-    /// The SAM or SAM 2 in the model, whose tensors it shares; none where it makes no masks.
+    /// SAM or SAM 2 in the model, whose tensors it shares; `None` if the model makes no masks.
     pub fn sam(&self) -> Option<SamModel<B>> {
         let model = &self.model;
         let parts = (model.image_encoder.clone()?, model.mask_decoder.clone()?);

@@ -29,7 +29,7 @@ pub enum Task {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "[f64; 4]", into = "[f64; 4]")]
 pub struct Region {
-    /// `[x0, y0, x1, y1]` in pixels, the far edges exclusive.
+    /// Box `[x0, y0, x1, y1]` in pixels, the far edges exclusive.
     pub area: [f64; 4],
     /// Mask of the object, when the background is to be blacked out.
     pub mask: Option<Shape>,
@@ -51,9 +51,9 @@ impl From<Region> for [f64; 4] {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reference {
-    /// A phrase.
+    /// Phrase.
     Text(String),
-    /// `[x0, y0, x1, y1]` in pixels of the picture, the far edges exclusive.
+    /// Box `[x0, y0, x1, y1]` in pixels of the picture, the far edges exclusive.
     Box([f64; 4]),
     /// Another picture, or part of it.
     Image {
@@ -66,7 +66,7 @@ pub enum Reference {
         #[serde(rename = "area", default, skip_serializing_if = "Option::is_none")]
         region: Option<Region>,
     },
-    /// A sound.
+    /// Sound file.
     Audio(PathBuf),
 }
 

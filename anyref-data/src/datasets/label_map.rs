@@ -25,7 +25,7 @@ pub enum Which {
     Channel(usize, u8),
 }
 
-/// A decoded PNG file.
+/// Decoded PNG file.
 #[derive(Debug, Clone)]
 pub struct LabelMap {
     size: [u32; 2],

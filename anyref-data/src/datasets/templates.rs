@@ -36,7 +36,7 @@ pub struct Templates {
     unnamed_absent: Vec<String>,
 }
 
-/// A question and its answer.
+/// Question and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversation {
     /// Question; `{1}`, `{2}` stand for the item's references that are no texts.

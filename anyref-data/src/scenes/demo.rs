@@ -72,7 +72,7 @@ pub struct DemoTask {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DemoReference {
-    /// `[x0, y0, x1, y1]` in pixels of the scene.
+    /// Box `[x0, y0, x1, y1]` in pixels of the scene.
     Box([f32; 4]),
     /// File name of a picture.
     Picture(String),

@@ -18,8 +18,8 @@ pub struct Overlap {
 }
 
 impl Overlap {
-    /// Counts pixels. Those in `ignored` belong neither to a mask nor to the background; none of
-    /// them may be of the true mask.
+    /// Counts the pixels of `predicted` and `truth`. Pixels in `ignored` belong neither to a mask
+    /// nor to the background; none of them may be in `truth`.
     ///
     /// # Errors
     /// When the masks have different sizes, or a pixel of the true mask is to be ignored.

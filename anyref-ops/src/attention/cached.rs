@@ -9,10 +9,10 @@ use super::input::{AttentionInput, CachedAttention};
 #[cfg(feature = "cube")]
 use crate::CachedRows;
 
-/// [`attention`] to keys and values as a cache keeps them, scaled by `1 / sqrt(head_dim)`. On the
-/// processor without gradients halves and blocks are widened where they are multiplied, a block of
-/// keys at a time; on GPUs without gradients halves are, in the kernel; elsewhere
-/// all of them are.
+/// Computes [`attention`] to keys and values as a cache keeps them, scaled by
+/// `1 / sqrt(head_dim)`. Without gradients the processor widens halves and blocks to f32 as it
+/// multiplies them, a block of keys at a time, and GPUs widen halves in the kernel; in all other
+/// cases keys and values are widened as a whole before the product.
 ///
 /// # Shapes
 /// - output: `[batch, heads, queries, value_dim]`

@@ -8,20 +8,20 @@ use crate::cached_rows::CachedRows;
 /// `height[q, y] + width[q, x]`.
 #[derive(Debug, Clone)]
 pub struct RelativePosition<B: Backend> {
-    /// `[batch, heads, queries, key_rows]`
+    /// Bias by the row of the key, `[batch, heads, queries, key_rows]`.
     pub height: Tensor<B, 4>,
-    /// `[batch, heads, queries, key_columns]`
+    /// Bias by the column of the key, `[batch, heads, queries, key_columns]`.
     pub width: Tensor<B, 4>,
 }
 
 /// Arguments of [`attention`](crate::attention).
 #[derive(Debug, Clone)]
 pub struct AttentionInput<B: Backend> {
-    /// `[batch, heads, queries, head_dim]`
+    /// Queries, `[batch, heads, queries, head_dim]`.
     pub query: Tensor<B, 4>,
-    /// `[batch, kv_heads, keys, head_dim]`; `heads` is a multiple of `kv_heads`.
+    /// Keys, `[batch, kv_heads, keys, head_dim]`; `heads` is a multiple of `kv_heads`.
     pub key: Tensor<B, 4>,
-    /// `[batch, kv_heads, keys, value_dim]`
+    /// Values, `[batch, kv_heads, keys, value_dim]`.
     pub value: Tensor<B, 4>,
     /// Mask, `true` where attention is forbidden; each dimension is 1 or that of `[batch, heads,
     /// queries, keys]`.
@@ -88,15 +88,15 @@ impl<B: Backend> AttentionInput<B> {
 /// Arguments of [`cached_attention`](crate::cached_attention).
 #[derive(Debug, Clone)]
 pub struct CachedAttention<B: Backend> {
-    /// `[batch, heads, queries, head_dim]`
+    /// Queries, `[batch, heads, queries, head_dim]`.
     pub query: Tensor<B, 4>,
-    /// `[batch, kv_heads, keys, head_dim]`; `heads` is a multiple of `kv_heads`.
+    /// Keys, `[batch, kv_heads, keys, head_dim]`; `heads` is a multiple of `kv_heads`.
     pub key: CachedRows<B>,
-    /// `[batch, kv_heads, keys, value_dim]`
+    /// Values, `[batch, kv_heads, keys, value_dim]`.
     pub value: CachedRows<B>,
-    /// Positions not to attend to are `true`; each dimension is 1 or that of
+    /// Mask, `true` where attention is forbidden; each dimension is 1 or that of
     /// `[batch, heads, queries, keys]`.
     pub mask: Option<Tensor<B, 4, Bool>>,
-    /// The last query sees all keys, the one before it one key less, and so on.
+    /// Causal mask: the last query sees all keys, the one before it one key less, and so on.
     pub causal: bool,
 }

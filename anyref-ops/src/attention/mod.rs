@@ -18,8 +18,8 @@ pub use positions::relative_positions;
 
 use crate::dispatch::on_processor;
 
-/// `softmax(query · keyᵀ · scale + bias) · value`. A query whose every key is masked attends to all
-/// keys alike instead of giving NaN.
+/// Computes `softmax(query · keyᵀ · scale + bias) · value`. A query whose every key is masked
+/// attends to all keys alike instead of giving NaN.
 ///
 /// Scores of all queries are in memory only where no fused form takes the arguments: on GPUs
 /// relative positions with gradients, and heads wider than 256.
@@ -42,8 +42,8 @@ pub fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
     }
 }
 
-/// [`attention`] without a mask, where one row of queries may attend to the keys of a batch, or the
-/// queries of a batch to one row of keys, without copies of the one row.
+/// Computes [`attention`] without a mask, where one row of queries may attend to the keys of a
+/// batch, or the queries of a batch to one row of keys, without copies of the one row.
 ///
 /// # Shapes
 /// - query: `[batch or 1, heads, queries, head_dim]`

@@ -20,8 +20,11 @@ pub struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
+    /// Creates a matrix from the bytes of its blocks, row by row.
+    ///
     /// # Errors
-    /// When rows are no whole blocks, or there are not as many bytes.
+    /// When a row does not divide into whole blocks, or the bytes are more or fewer than those of
+    /// all rows.
     pub fn new(
         block_type: BlockType,
         [rows, columns]: [usize; 2],
@@ -87,7 +90,7 @@ impl<'a> Blocks<'a> {
         self.block_type
     }
 
-    /// `[rows, columns]`
+    /// Shape, `[rows, columns]`.
     pub fn dims(&self) -> [usize; 2] {
         [self.rows, self.columns]
     }

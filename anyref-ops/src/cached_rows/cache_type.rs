@@ -45,7 +45,7 @@ impl CacheType {
         }
     }
 
-    /// Whether rows of `width` values can be kept so: blocks have to be whole.
+    /// Returns whether rows of `width` values can be kept in this type: blocks have to be whole.
     pub fn holds(self, width: usize) -> bool {
         self != Self::Q8_0 || width.is_multiple_of(BLOCK)
     }

@@ -39,7 +39,7 @@ impl<B: Backend> CachedRows<B> {
         }
     }
 
-    /// `[batch, heads, length, width]`
+    /// Shape, `[batch, heads, length, width]`.
     pub fn dims(&self) -> [usize; 4] {
         match self {
             Self::Float(rows) => rows.dims(),
@@ -75,7 +75,7 @@ impl<B: Backend> CachedRows<B> {
         }
     }
 
-    /// The first `length` positions.
+    /// Keeps the first `length` positions only.
     pub fn truncate(&self, length: usize) -> Self {
         self.map(
             |x| x.narrow(2, 0, length),
@@ -83,7 +83,7 @@ impl<B: Backend> CachedRows<B> {
         )
     }
 
-    /// Positions of zeros, as many as `length`, in the same type.
+    /// Creates `length` positions of zeros, in the same type.
     pub fn zeros(&self, length: usize) -> Self {
         fn of<B: Backend, K: BasicOps<B>>(x: Tensor<B, 4, K>, length: usize) -> Tensor<B, 4, K> {
             let [batch, heads, _, width] = x.dims();
@@ -92,7 +92,7 @@ impl<B: Backend> CachedRows<B> {
         self.map(|x| of(x, length), |words| of(words, length))
     }
 
-    /// Rows of the batch, in that order, each as often as it is named.
+    /// Selects rows of the batch in the order of `rows`, each as often as it is listed.
     pub fn select(&self, rows: Tensor<B, 1, Int>) -> Self {
         self.map(
             |x| x.select(0, rows.clone()),
@@ -100,7 +100,7 @@ impl<B: Backend> CachedRows<B> {
         )
     }
 
-    /// Each row of the batch `times` times in succession.
+    /// Repeats each row of the batch `times` times in succession.
     pub fn repeat(&self, times: usize) -> Self {
         fn expanded<B: Backend, K: BasicOps<B>>(
             x: Tensor<B, 4, K>,
@@ -129,8 +129,7 @@ impl<B: Backend> CachedRows<B> {
         self.map(Tensor::detach, |words| words)
     }
 
-    /// Parts of one type one after another along a dimension: 0 for rows of the batch, 2 for
-    /// positions.
+    /// Joins parts of one type along dimension `dim`: 0 for rows of the batch, 2 for positions.
     ///
     /// # Panics
     /// When there is no part, or one is of another type.
@@ -155,8 +154,8 @@ impl<B: Backend> CachedRows<B> {
         }
     }
 
-    /// The rows with others in the place of those from `first` on, in place where nothing else
-    /// holds them.
+    /// Replaces the rows from position `first` on by `rows`, in place where nothing else holds
+    /// them.
     ///
     /// # Panics
     /// When the others reach past the end, or are of another type.

@@ -45,7 +45,7 @@ impl<B: Backend> Q8_0Rows<B> {
         }
     }
 
-    /// `[batch, heads, length, width]`
+    /// Shape of the values, `[batch, heads, length, width]`.
     pub fn dims(&self) -> [usize; 4] {
         let [batch, heads, length, words] = self.words.dims();
         [batch, heads, length, words * IN_WORD]

@@ -59,8 +59,8 @@ pub fn add_exp(ys: &mut [f32], xs: &[f32], shifts: &[f32]) {
     dispatch(Add(ys, xs, shifts));
 }
 
-/// `y ← y + Σ factors[i] · rows[i]`, four rows at a time, so that `y` is read and written a quarter
-/// as often.
+/// Adds `Σ factors[i] · rows[i]` to `y`, four rows at a time, so that `y` is read and written a
+/// quarter as often.
 ///
 /// # Panics
 /// When `rows` does not hold `factors.len()` rows of `y.len()` values.

@@ -25,7 +25,7 @@ impl LayerNormConfig {
     }
 }
 
-/// `y = (x - mean) / sqrt(var + epsilon) * gamma + beta` over the last dimension
+/// Layer norm `y = (x - mean) / sqrt(var + epsilon) * gamma + beta` over the last dimension
 /// (`torch.nn.LayerNorm`; `weight` is `gamma`, `bias` is `beta`).
 #[derive(Module, Debug)]
 pub struct LayerNorm<B: Backend> {
@@ -38,6 +38,8 @@ pub struct LayerNorm<B: Backend> {
 }
 
 impl<B: Backend> LayerNorm<B> {
+    /// Applies the norm.
+    ///
     /// # Shapes
     /// - x: `[..., d_model]`
     /// - output: `[..., d_model]`

@@ -38,6 +38,8 @@ pub struct LayerNorm2d<B: Backend> {
 }
 
 impl<B: Backend> LayerNorm2d<B> {
+    /// Applies the norm over the channels of each position.
+    ///
     /// # Shapes
     /// - x: `[batch, channels, height, width]`
     /// - output: `[batch, channels, height, width]`

@@ -24,7 +24,7 @@ impl RmsNormConfig {
     }
 }
 
-/// `y = x / sqrt(mean(x²) + epsilon) * weight` over the last dimension, reduced in f32
+/// RMS norm `y = x / sqrt(mean(x²) + epsilon) * weight` over the last dimension, reduced in f32
 /// (transformers `LlamaRMSNorm`).
 #[derive(Module, Debug)]
 pub struct RmsNorm<B: Backend> {
@@ -35,6 +35,8 @@ pub struct RmsNorm<B: Backend> {
 }
 
 impl<B: Backend> RmsNorm<B> {
+    /// Applies the norm.
+    ///
     /// # Shapes
     /// - x: `[..., d_model]`
     /// - output: `[..., d_model]`

@@ -5,10 +5,10 @@ use burn::tensor::{Tensor, backend::Backend};
 use super::{LayerNorm, Linear};
 use crate::add_shared;
 
-/// Layer of several over the same rows.
+/// Linear layer among several that read the same rows.
 #[derive(Debug)]
 pub struct RowLayer<'a, B: Backend> {
-    /// Layer.
+    /// Linear layer.
     pub layer: &'a Linear<B>,
     /// Applies the layer to the rows with their positions instead of the rows alone.
     pub placed: bool,
@@ -23,13 +23,13 @@ impl<B: Backend> Clone for RowLayer<'_, B> {
 impl<B: Backend> Copy for RowLayer<'_, B> {}
 
 impl<'a, B: Backend> RowLayer<'a, B> {
-    /// Layer of the rows alone.
+    /// Creates a layer that reads the rows alone.
     pub fn bare(layer: &'a Linear<B>) -> Self {
         let placed = false;
         Self { layer, placed }
     }
 
-    /// Layer of the rows with their positions.
+    /// Creates a layer that reads the sum of the rows and their positions.
     pub fn placed(layer: &'a Linear<B>) -> Self {
         let placed = true;
         Self { layer, placed }
@@ -46,7 +46,7 @@ pub struct RowLayers<'a, B: Backend> {
     pub norm: Option<&'a LayerNorm<B>>,
     /// Positions of the rows, `[batch or 1, length, d]`; absent where no layer reads them.
     pub places: Option<Tensor<B, 3>>,
-    /// Layers.
+    /// Layers, in the order of [`RowOutputs::outputs`].
     pub layers: Vec<RowLayer<'a, B>>,
     /// Applies ReLU to the outputs.
     pub relu: bool,
@@ -62,7 +62,7 @@ pub struct RowOutputs<B: Backend> {
 }
 
 impl<'a, B: Backend> RowLayers<'a, B> {
-    /// One layer of rows as they are.
+    /// Creates the task of one layer over the rows `x`, without norm, positions and ReLU.
     pub fn of(x: Tensor<B, 3>, layer: &'a Linear<B>) -> Self {
         Self {
             x,

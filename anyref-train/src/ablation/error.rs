@@ -31,7 +31,7 @@ pub enum AblationError {
     /// Values cannot be put into words.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
-    /// The training configuration cannot be read.
+    /// The base configuration cannot be read.
     #[error("`base`: cannot read {path}: {source}")]
     ReadBase {
         /// The file, as written.
@@ -39,7 +39,7 @@ pub enum AblationError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// The training configuration is no JSON.
+    /// The base configuration is not JSON.
     #[error("`base`: {path} is no JSON: {source}")]
     BaseJson {
         /// The file, as written.
@@ -47,7 +47,7 @@ pub enum AblationError {
         /// The reason.
         source: serde_json::Error,
     },
-    /// The training configuration is none.
+    /// The base is not a training configuration.
     #[error("{named} is no training configuration: {source}")]
     Base {
         /// The file, or the field.
@@ -55,7 +55,7 @@ pub enum AblationError {
         /// The reason.
         source: serde_json::Error,
     },
-    /// A variant makes something else of the training configuration.
+    /// The changes of a variant do not give a training configuration.
     #[error("variant {name:?} is no training configuration: check its `changes`: {source}")]
     Changes {
         /// Name of the variant.
@@ -63,19 +63,19 @@ pub enum AblationError {
         /// The reason.
         source: serde_json::Error,
     },
-    /// There is nothing to compare.
+    /// There are no variants.
     #[error("the ablation has no `variants`")]
     NoVariants,
-    /// There is no run.
+    /// There are no seeds.
     #[error("the ablation has no `seeds`")]
     NoSeeds,
-    /// A run would be made twice.
+    /// A seed is listed twice.
     #[error("a seed is listed twice in `seeds`")]
     SameSeed,
-    /// Nothing would be asked.
+    /// The number of scenes to evaluate on is 0.
     #[error("`evaluation.scenes` is 0")]
     NoEvaluation,
-    /// A variant's name is no folder's.
+    /// The name of a variant cannot name a folder.
     #[error("variant {name:?} cannot name a folder: use letters, digits, '-', '_' and '.'")]
     VariantName {
         /// Name of the variant.
@@ -93,7 +93,7 @@ pub enum AblationError {
         /// Name of the variant.
         name: String,
     },
-    /// A variant is a run that could only fail later.
+    /// The configuration of a variant is invalid.
     #[error("variant {name:?}: {source}")]
     Variant {
         /// Name of the variant.

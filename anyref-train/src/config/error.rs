@@ -16,7 +16,8 @@ pub enum ConfigError {
         "the model makes no masks, which every stage trains: give `image_encoder`, `prompt_encoder` and `mask_decoder`"
     )]
     NoMasks,
-    /// A stage other than that of instructions has a model of another tower or mask decoder.
+    /// A stage other than instruct has a model whose tower is not CLIP or whose mask decoder is not
+    /// SAM's.
     #[error(
         "stage {stage} is of CLIP and SAM, and the model reads tiles or makes masks by SAM 2, as Sa2VA does: train it by stages of kind instruct"
     )]
@@ -24,7 +25,7 @@ pub enum ConfigError {
         /// The stage.
         stage: StageKind,
     },
-    /// A loss is of a model of CLIP and SAM.
+    /// A loss needs a model of CLIP and SAM.
     #[error(
         "`{name}` of stage {stage} is for models of CLIP and SAM, and the model reads tiles or makes masks by SAM 2, as Sa2VA does: leave it out"
     )]
@@ -34,7 +35,7 @@ pub enum ConfigError {
         /// The stage.
         stage: StageKind,
     },
-    /// A loss is of states that a model does not prompt its mask decoder with.
+    /// A loss needs the state before `<obj>`, which this model's mask decoder is not prompted with.
     #[error(
         "`absent_weight` of stage {stage} is for models whose masks come from the state before `<obj>`, and the model's come from its own: leave it out"
     )]
@@ -47,12 +48,12 @@ pub enum ConfigError {
         "the model reads tiles, as Sa2VA does, and its tokenizer comes with its folder: give that as `start`"
     )]
     NoStartOfTiles,
-    /// Regions are of a form that no stage has.
+    /// Regions are read in a form that no stage trains.
     #[error(
         "the model reads regions in place of `<bbox>`, as GLaMM does, which no stage trains: start from another model"
     )]
     RegionForm,
-    /// Tiles are counted of a model without any.
+    /// `tiles` is given for a model that reads no tiles.
     #[error("`tiles` is for models that read pictures in tiles, as Sa2VA does: leave it out")]
     NoTiles,
     /// A tokenizer without entries would be trained.
@@ -61,16 +62,16 @@ pub enum ConfigError {
     /// There is no stage.
     #[error("the configuration trains nothing: it has no `stages`")]
     NoStages,
-    /// Something is to be done every 0 steps.
+    /// An interval in steps is 0.
     #[error("`{name}` is 0: give the steps between two of them")]
     NoInterval {
         /// The field.
         name: &'static str,
     },
-    /// Boxes are to be moved by no number.
+    /// The jitter of boxes is negative or NaN.
     #[error("`instructions.box_jitter` must be 0 or more")]
     BoxJitter,
-    /// A probability is none.
+    /// A probability is outside of 0 to 1.
     #[error("`instructions.{name}` must lie in 0 to 1")]
     Probability {
         /// The field.
@@ -127,7 +128,7 @@ pub enum ConfigError {
         /// The stage.
         stage: StageKind,
     },
-    /// A loss has a negative weight, or none that is a number.
+    /// The weight of a loss is negative or NaN.
     #[error("`{name}` of stage {stage} is no weight of a loss: give 0 or more")]
     LossWeight {
         /// The field.
@@ -135,13 +136,13 @@ pub enum ConfigError {
         /// The stage.
         stage: StageKind,
     },
-    /// A moving average decays by no share.
+    /// The decay of an EMA is not in 0 to 1, 1 excluded.
     #[error("`ema_decay` of stage {stage} must lie in 0 to 1 and be less than 1")]
     EmaDecay {
         /// The stage.
         stage: StageKind,
     },
-    /// A field is of the stage of instructions alone.
+    /// A field is given that only instruct stages take.
     #[error("stage {stage} takes no `{name}`: only instruct does")]
     InstructAlone {
         /// The stage.
@@ -149,7 +150,7 @@ pub enum ConfigError {
         /// The field.
         name: &'static str,
     },
-    /// Features are to be kept in half precision.
+    /// Features are cached in a stage of half precision.
     #[error(
         "`precision` and `features` of stage {stage} do not go together: kept features are f32"
     )]
@@ -157,7 +158,7 @@ pub enum ConfigError {
         /// The stage.
         stage: StageKind,
     },
-    /// A loss is of things that are never asked for.
+    /// A loss needs questions about absent things, and none are asked.
     #[error("`absent_weight` teaches nothing: `instructions.weights.absent` is 0")]
     NothingAbsent,
     /// Scenes have no questions.
@@ -172,7 +173,7 @@ pub enum ConfigError {
         /// The stage.
         stage: StageKind,
     },
-    /// A pattern is no regular expression.
+    /// A pattern is not a regular expression.
     #[error("bad pattern {pattern:?}: {source}")]
     Pattern {
         /// The pattern.
@@ -190,7 +191,7 @@ pub enum ConfigError {
         /// The pattern.
         pattern: String,
     },
-    /// A stage that learns from scenes has data sets.
+    /// A stage that learns from scenes alone names data sets.
     #[error("stage {stage} learns from scenes alone: only instruct takes `data`")]
     ScenesAlone {
         /// The stage.
@@ -199,10 +200,10 @@ pub enum ConfigError {
     /// There is no data set to learn from.
     #[error("`data.train` is empty: name a data set to learn from")]
     NoTrainingData,
-    /// A share of descriptions is none.
+    /// The probability of a mask after a description is outside of 0 to 1.
     #[error("`describe_mask_probability` must lie in 0 to 1")]
     DescribeMask,
-    /// A loss is of scenes, in a stage of data sets.
+    /// A loss that needs scenes is given in a stage of data sets.
     #[error("`{name}` is for scenes, whose things have names: leave it out beside `data`")]
     WeightForScenes {
         /// The field.

@@ -19,9 +19,9 @@ pub(super) const TOKENIZER: &str = "tokenizer.json";
 /// Folders that a run reads and writes.
 #[derive(Debug, Clone)]
 pub struct Folders {
-    /// The run's own folder.
+    /// Folder of the run.
     pub run: PathBuf,
-    /// The unpacked stamps.
+    /// Folder of the unpacked stamps.
     pub stamps: PathBuf,
     /// Photographic backgrounds, if there are any.
     pub backgrounds: Option<PathBuf>,

@@ -19,7 +19,7 @@ pub type Result<T, E = RunError> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The configuration could only fail later.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A batch, a loss or a validation fails.
@@ -77,10 +77,10 @@ pub enum RunError {
         /// Folder of the run.
         run: PathBuf,
     },
-    /// There is nothing to compute on.
+    /// There are no devices.
     #[error("there is no device to run on")]
     NoDevice,
-    /// A device has no such type of values.
+    /// A device does not compute in the requested type.
     #[error(
         "{device} does not compute in {dtype:?}: leave `precision` of stage {stage} out, or give another"
     )]
@@ -95,7 +95,7 @@ pub enum RunError {
     /// The thread that prepares batches is gone.
     #[error("the loader stopped")]
     LoaderStopped,
-    /// Steps have no finite gradient.
+    /// Many steps in a row have no finite gradient.
     #[error(
         "{steps} steps in a row had no finite gradient: lower the learning rate of stage {stage:?}; the last checkpoint is kept"
     )]
@@ -105,7 +105,7 @@ pub enum RunError {
         /// The stage.
         stage: StageKind,
     },
-    /// Features are to be kept of an encoder that is trained.
+    /// Features of an encoder are cached in a stage that trains the encoder.
     #[error(
         "stage {stage} trains {encoder}*, whose `features` cannot be kept: leave one of them out"
     )]
@@ -118,7 +118,7 @@ pub enum RunError {
     /// A stage needs scenes, which the run does not have.
     #[error("the run has no scenes: name data sets in every stage")]
     NoScenes,
-    /// The run has nothing to read texts by.
+    /// The run has no tokenizer.
     #[error("there is no tokenizer: give a model to `start` from")]
     NoTokenizer,
     /// An initial language model comes without its tokenizer.
@@ -127,7 +127,7 @@ pub enum RunError {
         /// The folder.
         from: PathBuf,
     },
-    /// Adapters are to be exported of a model without any.
+    /// An adapter is to be exported, and the model has none.
     #[error("the model has no adapters (`model.lora`): export the whole model")]
     NoAdapters,
     /// The run has no checkpoint of the kind asked for.

@@ -46,7 +46,7 @@ pub struct Example {
 pub enum ExampleReference {
     /// Words in the question.
     Text,
-    /// `[x0, y0, x1, y1]` in pixels of the picture.
+    /// Box `[x0, y0, x1, y1]` in pixels of the picture.
     Box([f32; 4]),
     /// Mask of the picture's size, of models that read its shape.
     Mask(Rle),

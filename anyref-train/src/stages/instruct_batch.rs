@@ -41,7 +41,7 @@ pub struct InstructBatch {
     pub(super) reference_names: Vec<Option<usize>>,
     /// Sequence up to the end of each picture, equal for pictures of as many squares.
     pub prefixes: Vec<Layout>,
-    /// Each question and its answer, picture by picture.
+    /// Questions with their answers, picture by picture.
     pub rows: Vec<Layout>,
     /// Index of the picture of each row, ascending.
     pub pictures: Vec<usize>,

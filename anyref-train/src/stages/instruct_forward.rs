@@ -24,7 +24,7 @@ pub struct InstructOutput<B: Backend> {
     pub estimates: Option<Tensor<B, 1>>,
     /// IoU estimates for absent objects, `[absent]`; `None` without any.
     pub absent: Option<Tensor<B, 1>>,
-    /// The tower's features of the pictures' squares, `[squares, patches, channels]`.
+    /// Features of the pictures' squares by the tower, `[squares, patches, channels]`.
     pub features: Tensor<B, 3>,
     /// Mask prompts of the objects, `[objects, width]`.
     pub prompts: Option<Tensor<B, 2>>,

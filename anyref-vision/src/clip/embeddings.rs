@@ -38,6 +38,8 @@ impl<B: Backend> ClipVisionEmbeddings<B> {
         }
     }
 
+    /// Embeds pictures as tokens, the class token first.
+    ///
     /// # Shapes
     /// - pixel_values: `[batch, channels, image_size, image_size]`
     /// - output: `[batch, 1 + patches, hidden_size]`

@@ -36,6 +36,8 @@ impl<B: Backend> ClipAttention<B> {
         }
     }
 
+    /// Applies the attention within each picture.
+    ///
     /// # Shapes
     /// - x: `[batch * tokens, hidden_size]`
     /// - output: `[batch * tokens, hidden_size]`
@@ -78,6 +80,8 @@ impl<B: Backend> ClipMlp<B> {
         }
     }
 
+    /// Applies the layer.
+    ///
     /// # Shapes
     /// - x: `[..., hidden_size]`
     /// - output: `[..., hidden_size]`
@@ -114,6 +118,8 @@ impl<B: Backend> ClipEncoderLayer<B> {
         }
     }
 
+    /// Applies the layer.
+    ///
     /// # Shapes
     /// - x: `[batch * tokens, hidden_size]`
     /// - output: `[batch * tokens, hidden_size]`

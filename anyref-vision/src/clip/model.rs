@@ -57,6 +57,8 @@ impl<B: Backend> ClipVisionModel<B> {
         &self.config
     }
 
+    /// Encodes pictures by all layers.
+    ///
     /// # Shapes
     /// - pixel_values: `[batch, channels, image_size, image_size]`
     ///

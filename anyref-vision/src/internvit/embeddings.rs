@@ -34,6 +34,8 @@ impl<B: Backend> InternVisionEmbeddings<B> {
         }
     }
 
+    /// Embeds tiles as tokens, the class token first.
+    ///
     /// # Shapes
     /// - pixel_values: `[tiles, channels, image_size, image_size]`
     /// - output: `[tiles, 1 + patches, hidden_size]`

@@ -31,6 +31,8 @@ impl<B: Backend> InternAttention<B> {
         }
     }
 
+    /// Applies the attention within each tile.
+    ///
     /// # Shapes
     /// - x: `[tiles * tokens, hidden_size]`
     /// - output: `[tiles * tokens, hidden_size]`
@@ -65,6 +67,8 @@ impl<B: Backend> InternMlp<B> {
         }
     }
 
+    /// Applies the layer.
+    ///
     /// # Shapes
     /// - x: `[..., hidden_size]`
     /// - output: `[..., hidden_size]`
@@ -106,6 +110,8 @@ impl<B: Backend> InternVisionEncoderLayer<B> {
         }
     }
 
+    /// Applies the layer.
+    ///
     /// # Shapes
     /// - x: `[tiles * tokens, hidden_size]`
     /// - output: `[tiles * tokens, hidden_size]`

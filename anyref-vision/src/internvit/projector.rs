@@ -73,6 +73,8 @@ pub struct InternVlProjector<B: Backend> {
 }
 
 impl<B: Backend> InternVlProjector<B> {
+    /// Joins neighbouring patches and projects them to the width of the language model.
+    ///
     /// # Shapes
     /// - features: `[tiles, patches, input_size]`
     /// - output: `[tiles, tokens, output_size]`

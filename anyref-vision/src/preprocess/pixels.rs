@@ -25,6 +25,8 @@ impl PixelValues {
         }
     }
 
+    /// Copies the values to a device.
+    ///
     /// # Shapes
     /// - output: `[channels, height, width]`
     ///

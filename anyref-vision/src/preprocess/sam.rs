@@ -59,6 +59,8 @@ impl SamPreprocessor {
         })
     }
 
+    /// Resizes a picture by its longer side, normalises it and pads it to a square.
+    ///
     /// # Panics
     /// When the picture has no pixels, or the encoder's side is 0.
     pub fn process(&self, image: &RgbImage) -> SamPixels {

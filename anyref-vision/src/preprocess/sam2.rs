@@ -30,6 +30,8 @@ impl Sam2Preprocessor {
         self
     }
 
+    /// Resizes a picture to the square, whatever its shape, and normalises it.
+    ///
     /// # Panics
     /// When the picture has no pixels, or the encoder's side is 0.
     pub fn process(&self, image: &RgbImage) -> SamPixels {

@@ -13,13 +13,13 @@ const CORNERS: usize = 4;
 /// Two layers, each with ReLU and then normalisation, over a box's corners.
 #[derive(Module, Debug)]
 pub struct BoxEmbedding<B: Backend> {
-    /// From the corners.
+    /// Layer over the corners.
     pub linear_1: Linear<B>,
-    /// After the first ReLU.
+    /// Normalisation after the first ReLU.
     pub layer_norm1: LayerNorm<B>,
-    /// To the width of a region.
+    /// Layer to the width of a region.
     pub linear_2: Linear<B>,
-    /// After the second ReLU.
+    /// Normalisation after the second ReLU.
     pub layer_norm2: LayerNorm<B>,
 }
 
@@ -34,6 +34,8 @@ impl<B: Backend> BoxEmbedding<B> {
         }
     }
 
+    /// Embeds boxes.
+    ///
     /// # Shapes
     /// - boxes: `[boxes, 4]`, left, top, right and bottom as shares of the picture
     /// - output: `[boxes, region_dim]`

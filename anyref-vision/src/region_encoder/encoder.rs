@@ -11,7 +11,7 @@ impl RegionEncoderConfig {
     /// Creates the encoder with random weights (lazily: loading a checkpoint draws none).
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// When [`validate`](Self::validate) fails.
     pub fn init<B: Backend>(&self, device: &B::Device) -> RegionEncoder<B> {
         if let Err(error) = self.validate() {
             panic!("{error}");
@@ -29,9 +29,9 @@ impl RegionEncoderConfig {
 /// The fused levels do not depend on boxes, so that one picture's are computed once.
 #[derive(Module, Debug)]
 pub struct RegionEncoder<B: Backend> {
-    /// From hidden states to fused levels.
+    /// Fusion of hidden states to levels.
     pub mlvl_fuse: LevelFuse<B>,
-    /// From fused levels to regions.
+    /// Pooling of fused levels to regions.
     pub roi_align: RegionPooling<B>,
     #[module(skip)]
     config: RegionEncoderConfig,

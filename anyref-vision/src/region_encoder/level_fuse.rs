@@ -19,16 +19,16 @@ const COORDINATES: usize = 2;
 /// `MLVLFuseModule`).
 #[derive(Module, Debug)]
 pub struct LevelFuse<B: Backend> {
-    /// 1 × 1, one a level, over channels and coordinates.
+    /// Convolutions of 1 × 1 over channels and coordinates, one a level.
     pub input_conv: Vec<Conv2d<B>>,
-    /// One a round, for all levels.
+    /// Convolutions of the rounds, one a round, shared by all levels.
     pub fuse_convs: Vec<ConvGroupNorm<B>>,
 }
 
-/// A 3 × 3 convolution without bias, group normalisation and ReLU (mmcv's `ConvModule`).
+/// Convolution of 3 × 3 without bias, group normalisation and ReLU (mmcv's `ConvModule`).
 #[derive(Module, Debug)]
 pub struct ConvGroupNorm<B: Backend> {
-    /// The convolution.
+    /// Convolution.
     pub conv: Conv2d<B>,
     /// Normalisation of its output.
     pub gn: GroupNorm<B>,

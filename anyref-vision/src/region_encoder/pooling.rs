@@ -13,13 +13,13 @@ use crate::roi_align::{RegionBox, RoiAlignConfig, roi_align};
 /// RoIAlign of every level, their sum, and the box's place (GLaMM's `MlvlRoIExtractor`).
 #[derive(Module, Debug)]
 pub struct RegionPooling<B: Backend> {
-    /// 3 × 3 over what is pooled, one a level.
+    /// Convolutions of 3 × 3 over the pooled cells, one a level.
     pub pconvs: Vec<Conv2d<B>>,
-    /// Place of the box.
+    /// Embedding of the box's corners.
     pub pos_embedd: BoxEmbedding<B>,
-    /// To the language model's width.
+    /// Projection to the width of the language model.
     pub updims: Linear<B>,
-    /// From all channels of all pooled cells.
+    /// Projection of all channels of all pooled cells to a region.
     pub flatten_linear: Linear<B>,
 }
 

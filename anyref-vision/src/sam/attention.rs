@@ -43,6 +43,8 @@ impl<B: Backend> SamVisionAttention<B> {
         }
     }
 
+    /// Applies the attention over a grid or window.
+    ///
     /// # Shapes
     /// - x: `[batch, height, width, hidden_size]`
     /// - output: `[batch, height, width, hidden_size]`

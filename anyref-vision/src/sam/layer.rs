@@ -17,6 +17,8 @@ pub struct SamMlp<B: Backend> {
 }
 
 impl<B: Backend> SamMlp<B> {
+    /// Applies the layer.
+    ///
     /// # Shapes
     /// - x: `[..., hidden_size]`
     /// - output: `[..., hidden_size]`
@@ -61,6 +63,8 @@ impl<B: Backend> SamVisionLayer<B> {
         }
     }
 
+    /// Applies the layer.
+    ///
     /// # Shapes
     /// - x: `[batch, height, width, hidden_size]`
     /// - output: `[batch, height, width, hidden_size]`

@@ -18,6 +18,8 @@ pub struct HieraMlp<B: Backend> {
 }
 
 impl<B: Backend> HieraMlp<B> {
+    /// Applies the layer.
+    ///
     /// # Shapes
     /// - x: `[..., dim]`
     /// - output: `[..., dim]`
@@ -63,6 +65,8 @@ impl<B: Backend> MultiScaleBlock<B> {
         }
     }
 
+    /// Applies the block.
+    ///
     /// # Shapes
     /// - x: `[batch, height, width, dim]`
     /// - output: `[batch, height, width, dim_out]`, or half of height and width

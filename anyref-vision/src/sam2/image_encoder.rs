@@ -61,6 +61,8 @@ impl<B: Backend> Sam2ImageEncoder<B> {
         &self.config
     }
 
+    /// Encodes pictures.
+    ///
     /// # Shapes
     /// - pixel_values: `[batch, channels, image_size, image_size]`
     ///

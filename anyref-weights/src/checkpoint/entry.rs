@@ -226,8 +226,9 @@ fn gather(stored: &[u8], shape: &[usize], strides: &[usize], size: usize) -> Vec
 }
 
 impl OutputTensor {
-    /// A tensor of a checkpoint, under another name and as `dtype`, or as it is there: in its type,
-    /// or a matrix in its blocks. As it is there it can be used where it lies in its file.
+    /// Creates a tensor from that of a checkpoint, under `name`. With a `dtype` its values are
+    /// converted to it; with `None` it keeps its type, and a matrix in blocks its blocks. Plain
+    /// values that keep their type can be used in place in a mapped file, without a copy.
     pub fn from_entry(name: impl Into<String>, entry: &TensorEntry, dtype: Option<DType>) -> Self {
         let shape = entry.shape.clone();
         let blocks = entry.block_type().filter(|_| dtype.is_none());

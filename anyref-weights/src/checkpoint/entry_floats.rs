@@ -58,7 +58,7 @@ impl TensorEntry {
 }
 
 impl EntryFloats<'_> {
-    /// `[rows, columns]`
+    /// Shape, `[rows, columns]`.
     pub fn dims(&self) -> [usize; 2] {
         [self.entry.shape[0], self.columns]
     }

@@ -2,7 +2,7 @@
 //!
 //! [`local_path`] turns such a location into a path of this machine; programs call it where they
 //! read a user's argument. Functions that take a path never reach the network: they refuse a
-//! location ([`refuse_location`]). What a folder of a model needs is fetched into the hub's own
+//! location ([`refuse_location`]). The files that a model folder needs are fetched into the hub's
 //! cache, shared with Python's `huggingface_hub`; a download that broke off is resumed, and its
 //! size and SHA-256 are checked where the hub gives them. Downloading needs the feature `hub`;
 //! without it a location is an error that says so. `PinnedFile` fetches one file of any address,

@@ -18,20 +18,20 @@ const RETRIES: u32 = 3;
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 16;
 
-/// A file at an address, and what its content has to be.
+/// File at an address, with the size and checksum that its content must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PinnedFile<'a> {
     /// Address: `https://…` or `http://…`.
     pub address: &'a str,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     /// SHA-256 in lower-case hexadecimal digits.
     pub sha256: &'a str,
 }
 
 impl PinnedFile<'_> {
-    /// Tells whether the file lies at `path` already, in its size. The content was checked when it
-    /// came.
+    /// Returns whether the file is at `path` already, by its size. Its content was checked when it
+    /// was downloaded.
     pub fn is_at(&self, path: &Path) -> bool {
         fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == self.size)
     }
@@ -41,7 +41,7 @@ impl PinnedFile<'_> {
     ///
     /// # Errors
     /// [`Error::Fetch`] when there is no answer, or another content; [`Error::Io`] when the folder
-    /// cannot be written. What was not the content is removed.
+    /// cannot be written. A download with another content is removed.
     pub fn fetch(&self, path: &Path) -> Result<()> {
         if self.is_at(path) {
             return Ok(());

@@ -16,8 +16,8 @@ use crate::error::{last_panic, raised};
 use crate::model::Model;
 use crate::running;
 
-/// The model in the package; no constant, which would be there once for each part of the program
-/// that names it.
+/// Model in the package. A static and not a constant, which the compiler may copy into each part of
+/// the program that names it.
 pub static NANO: ModelFiles<'static> = ModelFiles {
     config: include_bytes!(concat!(
         env!("CARGO_MANIFEST_DIR"),

@@ -13,7 +13,7 @@ macro_rules! files {
     };
 }
 
-/// The list, and the files that it speaks of.
+/// Files of the demonstration by name: the list of scenes, and the files that it names.
 pub static FILES: &[(&str, &[u8])] = files![
     "demo.json"
     "scene1-3-1.png"

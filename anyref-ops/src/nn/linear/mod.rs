@@ -60,9 +60,9 @@ impl LinearConfig {
     }
 }
 
-/// `y = x · weight + bias` (`torch.nn.Linear`, whose weight is transposed). Uses the shared
-/// [product](crate::linear): weights may stay in half precision, and sizes for which GPU kernels
-/// are wrong are avoided.
+/// Linear layer `y = x · weight + bias` (`torch.nn.Linear`, whose weight is transposed). Uses the
+/// shared [product](crate::linear): weights may stay in half precision, and sizes for which burn's
+/// GPU kernels are wrong are padded.
 #[derive(Module, Debug)]
 pub struct Linear<B: Backend> {
     /// Weight, `[d_input, d_output]`.
@@ -72,6 +72,8 @@ pub struct Linear<B: Backend> {
 }
 
 impl<B: Backend> Linear<B> {
+    /// Computes `y`.
+    ///
     /// # Shapes
     /// - x: `[.., d_input]`
     /// - output: `[.., d_output]`
@@ -96,8 +98,8 @@ impl<B: Backend> Linear<B> {
         activation::relu(self.forward(x))
     }
 
-    /// Computes `gelu(y)`. On the processor without gradients floats and weights of eight bits
-    /// apply it to their product where it is in the cache.
+    /// Computes `gelu(y)`. On the processor without gradients, for a weight of floats or of eight
+    /// bits, it is applied to each tile of the product while the tile is in the cache.
     ///
     /// # Shapes
     /// - x: `[.., d_input]`
@@ -111,7 +113,7 @@ impl<B: Backend> Linear<B> {
         crate::gelu(self.forward(x))
     }
 
-    /// Computes `quick_gelu(y)`, as [`forward_gelu`](Self::forward_gelu) does its function.
+    /// Computes `quick_gelu(y)`, in the way of [`forward_gelu`](Self::forward_gelu).
     ///
     /// # Shapes
     /// - x: `[.., d_input]`

@@ -21,7 +21,7 @@ pub enum CheckpointError {
     /// Weights of the language model in blocks cannot be read.
     #[error(transparent)]
     Language(#[from] anyref_llm::Error),
-    /// The position of a run is no JSON.
+    /// The position of a run cannot be written as JSON or read from it.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     /// Moments of the optimizer do not fit their shapes.
@@ -69,7 +69,7 @@ pub enum CheckpointError {
         /// The folder.
         from: PathBuf,
     },
-    /// The model to start from is another.
+    /// The model to start from is of another kind.
     #[error("`start`: {} is not a model of this kind: {source}", .from.display())]
     OtherStart {
         /// The folder.

@@ -7,7 +7,7 @@ use super::error::CheckpointError;
 use super::files::POSITION;
 use crate::file_error::FileError;
 
-/// The newest complete checkpoint, if there is one.
+/// Newest complete checkpoint of a run's folder; `None` if there is none.
 ///
 /// # Errors
 /// When the folder cannot be read, or a checkpoint in it has no `position.json`.

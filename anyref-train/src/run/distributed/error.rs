@@ -6,7 +6,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DistributedError {
-    /// Several machines are asked for, and one is named.
+    /// `--nodes` names a single machine.
     #[error("--nodes names one machine: leave it out")]
     OneNode,
     /// A machine has no such number.
@@ -23,7 +23,7 @@ pub enum DistributedError {
         /// `HOST:PORT` of the machine.
         address: String,
     },
-    /// An address is none.
+    /// An address cannot be resolved.
     #[error("{address} cannot be resolved: write HOST:PORT: {source}")]
     Address {
         /// The text given.
@@ -31,13 +31,13 @@ pub enum DistributedError {
         /// The system's reason.
         source: io::Error,
     },
-    /// A machine is not reached by IPv4.
+    /// A machine has no IPv4 address.
     #[error("{address} has no IPv4 address, at which nodes listen")]
     NoIpv4 {
         /// `HOST:PORT` of the machine.
         address: String,
     },
-    /// The build has one device alone.
+    /// The build supports a single device.
     #[error("{count} devices learn together in a build with `--features collective` only")]
     NotBuilt {
         /// Number of devices.
@@ -89,7 +89,7 @@ pub enum DistributedError {
         /// The reason.
         reason: String,
     },
-    /// The port of a machine is taken.
+    /// The port of this machine cannot be listened at.
     #[error("cannot listen at port {port} for the other nodes: {source}")]
     Listen {
         /// The port.
@@ -103,7 +103,7 @@ pub enum DistributedError {
         /// The system's reason.
         source: io::Error,
     },
-    /// The address of a machine is no address of a server.
+    /// The address of a machine is not that of a server.
     #[error("{reason}")]
     ServerAddress {
         /// The reason.
@@ -117,13 +117,13 @@ pub enum DistributedError {
         /// `HOST:PORT` of the machine.
         address: String,
     },
-    /// A machine gives gradients of another length.
+    /// A machine sends gradients of another length.
     #[error("node {rank} learns something else: give all nodes the same configuration")]
     OtherLength {
         /// Number of the machine.
         rank: usize,
     },
-    /// A machine is not reached.
+    /// A machine does not answer.
     #[error("node {rank} at {address} does not answer: {source}")]
     NoAnswer {
         /// Number of the machine.
