@@ -17,7 +17,9 @@ from transformers import CLIPVisionModel, LlamaForCausalLM, SamModel
 # Published sizes, and ImageBind's audio encoder, which transformers lacks.
 from reference import PROMPT, clip_config, imagebind, llama_config, sam_config
 
+LONG_PROMPT = 2000
 ANSWER = 32
+OBJECTS = 16
 
 
 class Parts:
@@ -53,9 +55,9 @@ class Parts:
     def imagebind(self):
         return self.audio(self.random(1, 3, 1, 128, 204))
 
-    def write(self, tokens):
+    def write(self, prompt, tokens):
         """Reads a prompt and decodes an answer greedily, with every token copied to the CPU."""
-        ids = torch.arange(PROMPT, device=self.device)[None] * 7919 % self.llm.config.vocab_size
+        ids = torch.arange(prompt, device=self.device)[None] * 7919 % self.llm.config.vocab_size
         cache, written = None, []
         for _ in range(tokens):
             output = self.llm(ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
@@ -65,16 +67,25 @@ class Parts:
         return output.logits
 
     def prompt(self):
-        return self.write(1)
+        return self.write(PROMPT, 1)
+
+    def long_prompt(self):
+        return self.write(LONG_PROMPT, 1)
 
     def answer(self):
-        return self.write(ANSWER)
+        return self.write(PROMPT, ANSWER)
 
     def mask(self, embedding=None):
+        return self.masks(1, embedding)
+
+    def object_masks(self):
+        return self.masks(OBJECTS)
+
+    def masks(self, count, embedding=None):
         grid = self.side // 16
         if embedding is None:
             embedding = self.random(1, 256, grid, grid)
-        prompt = self.head(self.random(1, self.llm.config.hidden_size)).reshape(1, 1, 1, 256)
+        prompt = self.head(self.random(count, self.llm.config.hidden_size)).reshape(1, count, 1, 256)
         encoder = self.sam_model.prompt_encoder
         dense = encoder.no_mask_embed.weight.reshape(1, 256, 1, 1).expand(1, 256, grid, grid)
         return self.sam_model.mask_decoder(
@@ -111,7 +122,7 @@ def main():
             if options.device == "cuda":
                 torch.cuda.synchronize()
             start = time.perf_counter()
-            getattr(parts, line.strip())().flatten()[0].item()
+            getattr(parts, line.strip().replace("-", "_"))().flatten()[0].item()
             print(time.perf_counter() - start, flush=True)
 
 

@@ -38,6 +38,10 @@ type Failure = Box<dyn Error>;
 
 /// Tokens of a prompt, including the picture's.
 const PROMPT: usize = 400;
+/// Tokens of a long prompt.
+const LONG_PROMPT: usize = 2000;
+/// Objects of one answer.
+const OBJECTS: usize = 16;
 /// Prompts decoded at once.
 const PROMPTS: usize = 64;
 /// Tokens of an answer.
@@ -138,8 +142,8 @@ impl<B: Backend> Parts<B> {
             "clip" => &["clip"],
             "sam" => &["sam"],
             "imagebind" => &["imagebind"],
-            "prompt" | "answer" => &["llm"],
-            "mask" | "prompt-mask" | "prompt-masks" => &["mask"],
+            "prompt" | "long-prompt" | "answer" => &["llm"],
+            "mask" | "object-masks" | "prompt-mask" | "prompt-masks" => &["mask"],
             _ => &["clip", "sam", "llm", "mask"],
         };
         for part in parts {
@@ -249,16 +253,18 @@ impl<B: Backend> Parts<B> {
             "clip" => done(self.clip()),
             "sam" => done(self.sam()),
             "imagebind" => done(self.imagebind().ok_or("the model does not hear")?),
-            "prompt" => done(self.answer(1)?),
-            "answer" => done(self.answer(ANSWER)?),
-            "mask" => done(self.mask(self.random([1, self.width(), self.grid(), self.grid()]))),
+            "prompt" => done(self.answer(PROMPT, 1)?),
+            "long-prompt" => done(self.answer(LONG_PROMPT, 1)?),
+            "answer" => done(self.answer(PROMPT, ANSWER)?),
+            "mask" => done(self.object_masks(self.embedding(), 1)),
+            "object-masks" => done(self.object_masks(self.embedding(), OBJECTS)),
             "prompt-mask" | "prompt-masks" => done(self.prompt_masks()?),
             "all" => {
                 let features = self.clip();
                 let embedding = self.sam();
-                self.answer(ANSWER)?;
+                self.answer(PROMPT, ANSWER)?;
                 done(features)?;
-                done(self.mask(embedding))
+                done(self.object_masks(embedding, 1))
             }
             other => Err(format!("no part {other}").into()),
         }
@@ -312,14 +318,14 @@ impl<B: Backend> Parts<B> {
         Some(self.model.audio_encoder.as_ref()?.forward(clips))
     }
 
-    /// Greedily generates an answer and returns the hidden states.
-    fn answer(&self, tokens: usize) -> Result<Tensor<B, 3>, Failure> {
+    /// Greedily generates an answer to a prompt of `prompt` tokens and returns the hidden states.
+    fn answer(&self, prompt: usize, tokens: usize) -> Result<Tensor<B, 3>, Failure> {
         let llm = &self.model.llm;
-        let ids = (0..PROMPT).map(|at| ((at * 7919) % self.config.llm.vocab_size) as i32);
+        let ids = (0..prompt).map(|at| ((at * 7919) % self.config.llm.vocab_size) as i32);
         let ids = ids.collect::<Vec<_>>();
         let device = self.device();
         let ids = Tensor::<B, 1, Int>::from_ints(ids.as_slice(), &device);
-        let input = GenerationInput::new(llm.embed(ids.reshape([1, PROMPT])));
+        let input = GenerationInput::new(llm.embed(ids.reshape([1, prompt])));
         let config = GenerationConfig::greedy(tokens);
         let written = generate(llm, input, &config, |_, _| ControlFlow::Continue(()))?;
         match written.tokens.iter().all(|row| row.len() == tokens) {
@@ -336,24 +342,32 @@ impl<B: Backend> Parts<B> {
         Ok(self.model.decode_masks(embedding, prompts).low_res_masks)
     }
 
-    /// Mask of one object, whose state is refocused over an answer.
-    fn mask(&self, embedding: Tensor<B, 4>) -> Tensor<B, 4> {
+    /// Embedding of a picture.
+    fn embedding(&self) -> Tensor<B, 4> {
+        self.random([1, self.width(), self.grid(), self.grid()])
+    }
+
+    /// Masks of some objects, whose states are refocused over parts of an answer.
+    fn object_masks(&self, embedding: Tensor<B, 4>, count: usize) -> Tensor<B, 4> {
         let llm = &self.config.llm;
         let (heads, wide) = (llm.num_attention_heads, llm.head_width());
         let total = PROMPT + ANSWER;
-        let object = ObjectToken {
-            row: 0,
-            position: total - 1,
-            start: PROMPT,
-            end: total - 1,
-            context_start: 0,
-        };
+        let objects = (0..count).map(|index| {
+            let [start, next] = [index, index + 1].map(|part| PROMPT + ANSWER * part / count);
+            ObjectToken {
+                row: 0,
+                position: next - 1,
+                start,
+                end: next - 1,
+                context_start: 0,
+            }
+        });
         let prompts = self.model.object_prompts(
-            self.random([1, heads, wide]),
+            self.random([count, heads, wide]),
             self.random([1, llm.kv_heads(), total, wide]),
             self.random([1, ANSWER, llm.hidden_size]),
             PROMPT,
-            vec![object],
+            objects.collect(),
         );
         self.model.decode_masks(embedding, prompts).low_res_masks
     }

@@ -3,7 +3,9 @@
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use cubecl::prelude::*;
 
-use super::launching::{address_type, along_last, cubes, token_rows, type_of, view_vector_size};
+use super::launching::{
+    address_type, along_last, cube_index, cubes, token_rows, type_of, view_vector_size,
+};
 use super::operation::{KernelOperation, TensorType, exactly};
 use super::reading::row_start;
 
@@ -98,7 +100,7 @@ fn attend<F: Float, K: Float, N: Size>(
     #[define(F, K)] _dtypes: [StorageType; 2],
 ) {
     let size = query.vector_size();
-    let cube = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
+    let cube = cube_index();
     let unit = cube * UNITS + UNIT_POS as usize;
     if unit < units {
         let (heads, queries) = (query.shape(1), query.shape(2));

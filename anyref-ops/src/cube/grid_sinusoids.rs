@@ -5,7 +5,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use cubecl::prelude::*;
 
-use super::launching::{address_type, buffer, cubes, type_of};
+use super::launching::{address_type, buffer, cube_index, cubes, type_of};
 use super::operation::{KernelOperation, TensorType, exactly};
 
 /// Units of a cube.
@@ -83,7 +83,7 @@ fn encode<M: Float, F: Float>(
     frequencies: usize,
     #[define(M, F)] _dtypes: [StorageType; 2],
 ) {
-    let cube = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
+    let cube = cube_index();
     let unit = cube * UNITS + UNIT_POS as usize;
     if unit < units {
         let (frequency, cell) = (unit % frequencies, unit / frequencies);

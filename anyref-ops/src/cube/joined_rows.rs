@@ -4,7 +4,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use cubecl::prelude::*;
 
-use super::launching::{address_type, buffer, cubes, type_of};
+use super::launching::{address_type, buffer, cube_index, cubes, type_of};
 use super::operation::{KernelOperation, TensorType};
 
 /// Units of a cube.
@@ -113,7 +113,7 @@ fn join<F: Float>(
     #[comptime] lengths: Lengths,
     #[define(F)] _dtype: StorageType,
 ) {
-    let cube = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
+    let cube = cube_index();
     let unit = cube * UNITS + UNIT_POS as usize;
     if unit < units {
         let (column, place) = (unit % width, unit / width);

@@ -109,3 +109,9 @@ pub(super) fn cubes(count: usize) -> CubeCount {
     let across = count.clamp(1, ABREAST);
     cube_count([across, count.div_ceil(across), 1])
 }
+
+/// Number of a cube of [`cubes`], inside a kernel.
+#[cube]
+pub(super) fn cube_index() -> usize {
+    CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize
+}

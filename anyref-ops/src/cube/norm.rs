@@ -4,7 +4,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use cubecl::prelude::*;
 
-use super::launching::{address_type, buffer, cubes, type_of, vector_size};
+use super::launching::{address_type, buffer, cube_index, cubes, type_of, vector_size};
 use super::operation::{KernelOperation, TensorType, exactly};
 use super::reduce::cube_sum;
 
@@ -108,7 +108,7 @@ impl KernelOperation for Norm {
 /// Row of a cube; those after the last one compute it again.
 #[cube]
 pub(super) fn cube_row(rows: usize) -> usize {
-    let cube = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
+    let cube = cube_index();
     min(cube, rows - 1)
 }
 

@@ -6,7 +6,7 @@ use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use cubecl::calculate_cube_count_elemwise;
 use cubecl::prelude::*;
 
-use super::launching::{address_type, buffer, cubes, type_of, vector_size};
+use super::launching::{address_type, buffer, cube_index, cubes, type_of, vector_size};
 use super::norm::UNITS;
 use super::operation::{KernelOperation, TensorType, exactly};
 use super::reduce::cube_sum;
@@ -164,7 +164,7 @@ fn row_gradients<F: Float, N: Size>(
     let units = comptime!(form.units);
     let unit = UNIT_POS as usize;
     let mut partial = SharedMemory::<f32>::new(units);
-    let part = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
+    let part = cube_index();
     let width = f32::cast_from((vectors * size) as u32);
     let mut values = Array::<Vector<f32, N>>::new(comptime!(form.slots));
     let mut pulls = Array::<Vector<f32, N>>::new(comptime!(form.slots));

@@ -4,7 +4,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use cubecl::prelude::*;
 
-use super::launching::{address_type, buffer, cubes, type_of, vector_size};
+use super::launching::{address_type, buffer, cube_index, cubes, type_of, vector_size};
 use super::operation::{KernelOperation, TensorType, exactly};
 
 /// Units of a cube.
@@ -107,7 +107,7 @@ fn multiply<F: Float, N: Size>(
     #[define(F)] _dtype: StorageType,
 ) {
     let size = x.vector_size();
-    let cube = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
+    let cube = cube_index();
     let unit = cube * UNITS + UNIT_POS as usize;
     if unit < units {
         let (batch, column) = (unit / count, unit % count);

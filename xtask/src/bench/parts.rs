@@ -12,13 +12,15 @@ use super::statistics::median;
 use crate::cargo::{BACKENDS, built};
 
 /// Work that both sides are asked for, with its name.
-const PARTS: [(&str, &str); 7] = [
+const PARTS: [(&str, &str); 9] = [
     ("clip", "CLIP and its projector, one picture"),
     ("sam", "SAM's image encoder, one picture"),
     ("imagebind", "ImageBind's audio encoder, one sound"),
     ("prompt", "LLaMA, a prompt of 400 tokens"),
+    ("long-prompt", "LLaMA, a prompt of 2000 tokens"),
     ("answer", "LLaMA, the prompt and 32 tokens"),
     ("mask", "mask decoder, one object"),
+    ("object-masks", "mask decoder, 16 objects"),
     (
         "all",
         "CLIP, SAM, the prompt and 32 tokens, one mask: an answer",

@@ -2,6 +2,8 @@
 
 use cubecl::prelude::*;
 
+use crate::cube::launching::cube_index;
+
 use crate::cube::reduce::team_sums;
 
 /// Units of a cube.
@@ -105,7 +107,7 @@ fn write<F: Float>(
 /// Output of a team of [`LANES`] units, over cubes of two axes.
 #[cube]
 fn team_output() -> usize {
-    let cube = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
+    let cube = cube_index();
     cube * comptime!(UNITS / LANES) + UNIT_POS as usize / LANES
 }
 

@@ -2,6 +2,8 @@
 
 use cubecl::prelude::*;
 
+use crate::cube::launching::cube_index;
+
 use super::decode::decode;
 use crate::blocks::{BlockType, PIECE};
 use crate::cube::reduce::team_sums;
@@ -71,7 +73,7 @@ pub(super) fn few_rows<F: Float, N: Size>(
     let mut partial = SharedMemory::<f32>::new(comptime!(UNITS * at_once));
     let unit = UNIT_POS as usize;
     let lane = unit % LANES;
-    let cube = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
+    let cube = cube_index();
     let column = cube * comptime!(UNITS / LANES) + unit / LANES;
     let first_row = CUBE_POS_Z as usize * at_once;
 
