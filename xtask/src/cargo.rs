@@ -60,16 +60,7 @@ pub fn target() -> PathBuf {
 /// workspace, so that nothing built for the tests or another program is built again; `features` are
 /// `package/feature`.
 pub fn built(program: &str, features: &[String]) -> Result<PathBuf> {
-    if let Some(programs) = std::env::var_os(PROGRAMS) {
-        let path = Path::new(&programs)
-            .join(program)
-            .with_extension(std::env::consts::EXE_EXTENSION);
-        if !path.is_file() {
-            bail!(
-                "there is no {}: build it, or unset {PROGRAMS}",
-                path.display()
-            );
-        }
+    if let Some(path) = built_elsewhere(program)? {
         return Ok(path);
     }
     let mut build = cargo();
@@ -78,14 +69,60 @@ pub fn built(program: &str, features: &[String]) -> Result<PathBuf> {
         build.arg("--features").arg(features.join(","));
     }
     run(build.current_dir(root()))?;
-    let path = target()
-        .join("release")
-        .join(program)
-        .with_extension(std::env::consts::EXE_EXTENSION);
+    released(&target(), program)
+}
+
+/// Builds a program of a package that is a workspace of its own, for this processor, and returns
+/// its path. Its build shares nothing with those of the workspace and has a target folder inside
+/// theirs.
+pub fn built_apart(folder: &str, program: &str) -> Result<PathBuf> {
+    if let Some(path) = built_elsewhere(program)? {
+        return Ok(path);
+    }
+    let target = target().join(program);
+    let mut build = cargo();
+    build
+        .args(["build", "--release", "--locked", "--bin", program])
+        .arg("--manifest-path")
+        .arg(root().join(folder).join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target)
+        .env("RUSTFLAGS", "-C target-cpu=native")
+        // Would come before the other one.
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    run(build.current_dir(root()))?;
+    released(&target, program)
+}
+
+/// Program in the folder of programs that were built elsewhere, if there is such a folder.
+fn built_elsewhere(program: &str) -> Result<Option<PathBuf>> {
+    let Some(programs) = std::env::var_os(PROGRAMS) else {
+        return Ok(None);
+    };
+    let path = executable(Path::new(&programs), program);
+    if !path.is_file() {
+        bail!(
+            "there is no {}: build it, or unset {PROGRAMS}",
+            path.display()
+        );
+    }
+    Ok(Some(path))
+}
+
+/// Program that cargo has built in a folder.
+fn released(target: &Path, program: &str) -> Result<PathBuf> {
+    let path = executable(&target.join("release"), program);
     if !path.is_file() {
         bail!("cargo built no {}", path.display());
     }
     Ok(path)
+}
+
+/// Path of a program in a folder.
+fn executable(folder: &Path, program: &str) -> PathBuf {
+    folder
+        .join(program)
+        .with_extension(std::env::consts::EXE_EXTENSION)
 }
 
 /// Command as one would type it.

@@ -1,4 +1,4 @@
-//! Encoders and mask decoders, against PyTorch, ONNX Runtime and OpenVINO.
+//! Encoders and mask decoders, against PyTorch, ONNX Runtime, OpenVINO and candle.
 
 use std::process::Command;
 
@@ -9,8 +9,8 @@ use super::super::program::{Program, number};
 use super::super::statistics::median;
 use super::machine::Machine;
 use super::options::Peers;
-use super::parts::{PARTS, Part};
-use crate::cargo::{built, script};
+use super::parts::{CANDLE, PARTS, Part};
+use crate::cargo::{built, built_apart, script};
 
 /// Forms of the other programs: in f32, and in fewer bits.
 const FORMS: [&[(&str, &str)]; 2] = [
@@ -18,6 +18,7 @@ const FORMS: [&[(&str, &str)]; 2] = [
         ("torch", "f32"),
         ("onnxruntime", "f32"),
         ("openvino", "f32"),
+        (CANDLE, "f32"),
     ],
     &[
         ("torch", "bf16"),
@@ -30,6 +31,9 @@ const FORMS: [&[(&str, &str)]; 2] = [
 const OURS: [&[&str]; 2] = [&["f32"], &["bf16", "q8_0", "int8"]];
 /// Forms of the matrices of encoders alone.
 const IN_BLOCKS: [&str; 2] = ["q8_0", "int8"];
+
+/// Bytes of freed memory that candle's process keeps.
+const KEPT: &str = "16000000000";
 
 /// Program that has the part in a form.
 struct Side {
@@ -56,7 +60,10 @@ pub(super) fn run(options: &Peers, name: &str, machine: &Machine) -> Result<()> 
             sides.push(our_side(options, part, form)?);
         }
         let count = sides.len();
-        let asked = |program: &str| options.program.iter().any(|asked| asked == program);
+        let asked = |program: &str| {
+            let has_part = program != CANDLE || part.in_candle;
+            has_part && options.program.iter().any(|asked| asked == program)
+        };
         for &(program, form) in theirs.iter().filter(|(program, _)| asked(program)) {
             match their_side(options, part, program, form) {
                 Ok(side) => sides.push(side),
@@ -115,6 +122,21 @@ fn our_side(options: &Peers, part: &Part, form: &str) -> Result<Side> {
 }
 
 fn their_side(options: &Peers, part: &Part, program: &str, form: &str) -> Result<Side> {
+    let mut command = match program {
+        CANDLE => candle(options, part)?,
+        _ => python(options, part, program, form)?,
+    };
+    let program_started = Program::start(&mut command)?;
+    let about = program_started.about["about"].as_str().unwrap_or(program);
+    Ok(Side {
+        name: format!("{about}, {form}"),
+        request: "run",
+        program: program_started,
+        seconds: Vec::new(),
+    })
+}
+
+fn python(options: &Peers, part: &Part, program: &str, form: &str) -> Result<Command> {
     let threads = options.threads.to_string();
     let python = options.part_python.as_ref().unwrap_or(&options.python);
     let mut command = Command::new(python);
@@ -125,12 +147,17 @@ fn their_side(options: &Peers, part: &Part, program: &str, form: &str) -> Result
         // Idle threads must not take time from the other sides.
         .env("OMP_WAIT_POLICY", "passive")
         .env("OMP_NUM_THREADS", &threads);
-    let program_started = Program::start(&mut command)?;
-    let about = program_started.about["about"].as_str().unwrap_or(program);
-    Ok(Side {
-        name: format!("{about}, {form}"),
-        request: "run",
-        program: program_started,
-        seconds: Vec::new(),
-    })
+    Ok(command)
+}
+
+fn candle(options: &Peers, part: &Part) -> Result<Command> {
+    let mut command = Command::new(built_apart("anyref-bench/candle", "candle_bench")?);
+    command
+        .arg(part.name)
+        .env("RAYON_NUM_THREADS", options.threads.to_string())
+        // glibc keeps what is freed, as the allocator here does: otherwise a third of SAM's time
+        // goes to fresh pages.
+        .env("MALLOC_MMAP_THRESHOLD_", KEPT)
+        .env("MALLOC_TRIM_THRESHOLD_", KEPT);
+    Ok(command)
 }

@@ -17,7 +17,8 @@ pub struct Peers {
     /// 7b-q4_k; its file is made unless it is there
     #[arg(long, value_name = "SIZE-FORMAT", value_delimiter = ',')]
     pub(super) random: Vec<String>,
-    /// Encoders and mask decoders of random weights against PyTorch, ONNX Runtime and OpenVINO
+    /// Encoders and mask decoders of random weights against PyTorch, ONNX Runtime, OpenVINO and
+    /// candle
     #[arg(
         long,
         value_name = "PART,…",
@@ -35,12 +36,13 @@ pub struct Peers {
     /// of --python]
     #[arg(long, value_name = "PATH")]
     pub(super) part_python: Option<PathBuf>,
-    /// Programs that parts are compared with
+    /// Programs that parts are compared with; candle, which has clip, sam-b and sam-h in f32, has
+    /// to be asked for, since it is compiled first, which takes minutes
     #[arg(
         long,
         value_name = "PROGRAM,…",
         value_delimiter = ',',
-        default_values = parts::PROGRAMS,
+        default_values = parts::DEFAULT_PROGRAMS,
         value_parser = parts::PROGRAMS
     )]
     pub(super) program: Vec<String>,

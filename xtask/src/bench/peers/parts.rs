@@ -1,11 +1,15 @@
 //! Parts that are measured, and the programs that they are compared with.
 
+/// Candle's name among the programs.
+pub(super) const CANDLE: &str = "candle";
 /// Names of the other programs.
-pub(super) const PROGRAMS: [&str; 3] = ["torch", "onnxruntime", "openvino"];
+pub(super) const PROGRAMS: [&str; 4] = ["torch", "onnxruntime", "openvino", CANDLE];
+/// Programs that are measured unless others are asked for: candle has to be compiled.
+pub(super) const DEFAULT_PROGRAMS: [&str; 3] = ["torch", "onnxruntime", "openvino"];
 
 /// Part of a model.
 pub(super) struct Part {
-    /// Name in options and for `peer_encoders.py`.
+    /// Name in options, for `peer_encoders.py` and for `candle_bench`.
     pub(super) name: &'static str,
     pub(super) title: &'static str,
     /// Name for `parts_bench`.
@@ -13,6 +17,8 @@ pub(super) struct Part {
     pub(super) sam: &'static str,
     /// Whether its matrices can be in blocks.
     pub(super) in_blocks: bool,
+    /// Whether candle has it.
+    pub(super) in_candle: bool,
 }
 
 /// All parts.
@@ -23,6 +29,7 @@ pub(super) const PARTS: [Part; 6] = [
         ours: "clip",
         sam: "vit-b",
         in_blocks: true,
+        in_candle: true,
     },
     Part {
         name: "sam-b",
@@ -30,6 +37,7 @@ pub(super) const PARTS: [Part; 6] = [
         ours: "sam",
         sam: "vit-b",
         in_blocks: true,
+        in_candle: true,
     },
     Part {
         name: "sam-h",
@@ -37,6 +45,7 @@ pub(super) const PARTS: [Part; 6] = [
         ours: "sam",
         sam: "vit-h",
         in_blocks: true,
+        in_candle: true,
     },
     Part {
         name: "prompt-mask",
@@ -44,6 +53,7 @@ pub(super) const PARTS: [Part; 6] = [
         ours: "prompt-mask",
         sam: "vit-b",
         in_blocks: false,
+        in_candle: false,
     },
     Part {
         name: "prompt-masks",
@@ -51,6 +61,7 @@ pub(super) const PARTS: [Part; 6] = [
         ours: "prompt-masks",
         sam: "vit-b",
         in_blocks: false,
+        in_candle: false,
     },
     Part {
         name: "imagebind",
@@ -58,5 +69,6 @@ pub(super) const PARTS: [Part; 6] = [
         ours: "imagebind",
         sam: "vit-b",
         in_blocks: true,
+        in_candle: false,
     },
 ];
