@@ -40,7 +40,8 @@ pub const ASSEMBLED: &str = "anyref-7b";
 /// Options of `parity`.
 #[derive(Debug, Args)]
 pub struct Parity {
-    /// Use real sizes (up to LISA-7B: 16 GB of disk, 24 GiB of memory) instead of tiny ones
+    /// Use real sizes (up to LISA-7B: 16 GB of disk, 24 GiB of memory; anyref-7b: 40 GB of disk)
+    /// instead of tiny ones
     #[arg(long)]
     pub full: bool,
     /// Python with torch, torchvision, transformers, safetensors, segment-anything and pillow
