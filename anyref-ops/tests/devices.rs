@@ -9,7 +9,7 @@ use anyref_ops::nn::{
     Head, LayerNorm2dConfig, LayerNormConfig, Linear, LinearConfig, RowLayer, RowLayers,
 };
 use anyref_ops::testing::{fill, random};
-use anyref_ops::{self as ops, Angles, AttentionInput, Doubling, RelativePosition, attention};
+use anyref_ops::{self as ops, Angles, AttentionInput, RelativePosition, Upscaling, attention};
 use burn::backend::Flex;
 use burn::nn::conv::{ConvTranspose2d, ConvTranspose2dConfig};
 use burn::tensor::backend::Backend;
@@ -255,19 +255,16 @@ fn of_masks<B: Backend>() -> Vec<(&'static str, Vec<f32>)> {
         fill(conv.with_stride([2, 2]).init(&device), seed, 0.3)
     };
     let of_halves = fill(LayerNorm2dConfig::new(width / 2).init::<B>(&device), 6, 1.0);
-    let doubled = Doubling {
-        added: Some(random([15, 2 * width], 7, &device)),
-        ..Doubling::of(cells.clone().flatten(0, 1))
+    let level = |rows, width, seed| random::<B, 2>([rows, width], seed, &device);
+    let upscaling = Upscaling {
+        first: &halve(width, 8),
+        norm: &of_halves,
+        second: &halve(width / 2, 9),
+        fine: Some([level(15, 2 * width, 7), level(60, width, 13)]),
     };
-    let doubled = Doubling {
-        norm: Some(&of_halves),
-        gelu: true,
-        ..Doubling::of(ops::doubled(&halve(width, 8), doubled))
-    };
-    let pixels = ops::doubled(&halve(width / 2, 9), doubled);
-    let pixels = pixels.reshape([2, 3 * 5 * 16, width / 4]);
     let weights = random::<B, 3>([2, 3, width / 4], 10, &device);
-    let masks = ops::pixel_products(weights, pixels.clone(), [3, 5]);
+    let pixels = upscaling.pixels(cells.clone());
+    let masks = upscaling.masks(cells.clone(), weights, [3, 5]);
     outputs.push(("masks", masks.flatten::<3>(0, 1)));
     outputs.push(("pixels", pixels));
     let parts = vec![cells, random([1, 2, width], 11, &device)];
