@@ -40,7 +40,9 @@ pub(crate) use attention::{attention, cached_attention, relative_positions};
 pub(crate) use blocks::{BlockInput, Panels, block_products, tracked_block_product};
 pub(crate) use cached_rows::{dequantize_rows, quantize_rows};
 pub(crate) use int8::{Int8Input, Int8Matrix, int8_products};
-pub(crate) use linear::{LinearInput, RowProduct, RowProductsInput, linear, row_products};
+pub(crate) use linear::{
+    LinearInput, RowProduct, RowProductsInput, has_row_products, linear, row_products,
+};
 pub(crate) use max_pool::max_pool_2x2;
 pub(crate) use norm::{LayerNormParameters, NormInput, norm};
 pub(crate) use norm_sum::{NormSum, Normed, norm_sum};

@@ -64,6 +64,34 @@ pub(crate) struct Product<'a> {
     pub(crate) accumulate: bool,
 }
 
+/// `C = A · B` for rows of `depth` values in order and a packed `[depth, width]` of whole vectors.
+///
+/// # Shapes
+/// - rows: `[rows, depth]`
+/// - c: `[rows, width]`
+pub(crate) fn product_of_rows(
+    rows: &[f32],
+    depth: usize,
+    packed: &[f32],
+    c: &mut [f32],
+    width: usize,
+) {
+    product(Product {
+        a: Matrix {
+            values: rows,
+            row: depth,
+            column: 1,
+        },
+        b: packed,
+        c,
+        stride: width,
+        rows: rows.len() / depth,
+        depth,
+        width,
+        accumulate: false,
+    });
+}
+
 /// `C = A · B` or `C += A · B`; the padding of C is overwritten too.
 pub(crate) fn product(product: Product<'_>) {
     let Product {

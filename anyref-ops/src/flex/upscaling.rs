@@ -1,5 +1,4 @@
-//! Masks of enlarged cells, some cells at a time: neither their pixels nor what precedes these is in
-//! memory.
+//! Masks of enlarged cells, some cells at a time, whose pixels and earlier states stay in the cache.
 
 use burn::nn::conv::ConvTranspose2d;
 use burn::tensor::backend::Backend;
@@ -13,7 +12,7 @@ use super::contiguous::contiguous;
 use super::linear::{Output, Scratch};
 use super::norm::{LayerNormParameters, LayerNormValues};
 use super::pack::{interleave, pack_rows};
-use super::product::{Matrix, PAD, Product, packed_len, product};
+use super::product::{PAD, packed_len, product_of_rows};
 use super::short_columns;
 use super::simd::{Kernel, Simd, dispatch};
 use crate::dispatch::{FlexKind, from_primitive, to_primitive};
@@ -99,20 +98,7 @@ impl Convolution {
     /// - rows: `[n, inputs]`
     /// - out: `[n, width]`
     fn products(&self, rows: &[f32], out: &mut [f32]) {
-        product(Product {
-            a: Matrix {
-                values: rows,
-                row: self.inputs,
-                column: 1,
-            },
-            b: &self.weight,
-            c: out,
-            stride: self.width,
-            rows: rows.len() / self.inputs,
-            depth: self.inputs,
-            width: self.width,
-            accumulate: false,
-        });
+        product_of_rows(rows, self.inputs, &self.weight, out, self.width);
     }
 
     /// Adds the bias and the summands of the rows from `first` on.

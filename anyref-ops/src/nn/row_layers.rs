@@ -257,7 +257,14 @@ mod in_one_launch {
 #[cfg(feature = "flex")]
 mod in_parts {
     use super::{Backend, Linear, RowLayers, RowOutputs, Tensor, flat, repeats, shaped};
-    use crate::flex::{LayerNormParameters, RowProduct, RowProductsInput, row_products};
+    use crate::flex::{
+        LayerNormParameters, RowProduct, RowProductsInput, has_row_products, row_products,
+    };
+
+    /// Returns whether the backend has a form for the rows of a batch.
+    fn serves<B: Backend>([batch, length, _]: [usize; 3]) -> bool {
+        has_row_products::<B>(batch * length)
+    }
 
     /// Product with a dense weight.
     fn product<B: Backend>(layer: &Linear<B>, placed: bool) -> Option<RowProduct<B>> {
@@ -272,7 +279,8 @@ mod in_parts {
     pub(super) fn of_layers<B: Backend>(input: &RowLayers<'_, B>) -> Option<RowOutputs<B>> {
         let shape = input.x.dims();
         let places = input.places.as_ref();
-        if input.relu || !places.is_none_or(|places| repeats(places, shape)) {
+        if input.relu || !serves::<B>(shape) || !places.is_none_or(|places| repeats(places, shape))
+        {
             return None;
         }
         let layers = input.layers.iter();
@@ -304,7 +312,7 @@ mod in_parts {
         added: &Tensor<B, 3>,
     ) -> Option<Tensor<B, 3>> {
         let shape = x.dims();
-        if !repeats(added, shape) {
+        if !serves::<B>(shape) || !repeats(added, shape) {
             return None;
         }
         let mut product = product(layer, false)?;

@@ -113,43 +113,56 @@ impl Blocks for &Packed {
     }
 }
 
-/// One block at a time, for queries of a single tile, which read each block once.
-pub(super) struct NextBlock<'a> {
-    views: &'a Views<'a>,
-    /// Batch entry and key/value head.
-    pub(super) at: (usize, usize),
+/// Memory of one packed block.
+struct PackedBlock {
     keys: Vec<f32>,
     values: Vec<f32>,
 }
 
-impl<'a> NextBlock<'a> {
-    pub(super) fn new(views: &'a Views<'a>) -> Self {
+impl PackedBlock {
+    fn new<R>(views: &Views<'_, R>) -> Self {
         let Extent {
             head_dim,
             value_dim,
             ..
         } = views.extent;
         Self {
-            views,
-            at: (0, 0),
             keys: vec![0.0; packed_len(head_dim, views.block)],
             values: vec![0.0; packed_len(views.block, value_dim)],
         }
     }
 }
 
+/// One block at a time, for queries of a single tile, which read each block once.
+pub(super) struct NextBlock<'a> {
+    views: &'a Views<'a>,
+    /// Batch entry and key/value head.
+    pub(super) at: (usize, usize),
+    packed: PackedBlock,
+}
+
+impl<'a> NextBlock<'a> {
+    pub(super) fn new(views: &'a Views<'a>) -> Self {
+        Self {
+            views,
+            at: (0, 0),
+            packed: PackedBlock::new(views),
+        }
+    }
+}
+
 impl Blocks for NextBlock<'_> {
     fn prepare(&mut self, _: usize, keys: &Range<usize>) {
-        let place = (self.at, keys.clone());
-        pack_block(self.views, place, &mut self.keys, &mut self.values);
+        let (place, packed) = ((self.at, keys.clone()), &mut self.packed);
+        pack_block(self.views, place, &mut packed.keys, &mut packed.values);
     }
 
     fn keys(&self, _: usize) -> &[f32] {
-        &self.keys
+        &self.packed.keys
     }
 
     fn values(&self, _: usize) -> &[f32] {
-        &self.values
+        &self.packed.values
     }
 }
 
@@ -177,8 +190,7 @@ pub(super) struct OneBlock<'a, R> {
     /// Batch entry and key/value head.
     pub(super) at: (usize, usize),
     wide: Vec<f32>,
-    keys: Vec<f32>,
-    values: Vec<f32>,
+    packed: PackedBlock,
 }
 
 impl<'a, R> OneBlock<'a, R> {
@@ -192,8 +204,7 @@ impl<'a, R> OneBlock<'a, R> {
             views,
             at: (0, 0),
             wide: vec![0.0; views.block * head_dim.max(value_dim)],
-            keys: vec![0.0; packed_len(head_dim, views.block)],
-            values: vec![0.0; packed_len(views.block, value_dim)],
+            packed: PackedBlock::new(views),
         }
     }
 }
@@ -204,8 +215,7 @@ impl<R: Narrow> Blocks for OneBlock<'_, R> {
             views,
             at,
             wide,
-            keys: packed_keys,
-            values: packed_values,
+            packed,
         } = self;
         let Extent {
             head_dim,
@@ -221,7 +231,7 @@ impl<R: Narrow> Blocks for OneBlock<'_, R> {
             out: &mut wide[..count * head_dim],
         }
         .copy();
-        pack_transposed(wide, head_dim, head_dim, count, packed_keys);
+        pack_transposed(wide, head_dim, head_dim, count, &mut packed.keys);
         Widen {
             rows: &views.value,
             at: *at,
@@ -230,14 +240,14 @@ impl<R: Narrow> Blocks for OneBlock<'_, R> {
             out: &mut wide[..count * value_dim],
         }
         .copy();
-        pack_rows(wide, value_dim, count, value_dim, packed_values);
+        pack_rows(wide, value_dim, count, value_dim, &mut packed.values);
     }
 
     fn keys(&self, _: usize) -> &[f32] {
-        &self.keys
+        &self.packed.keys
     }
 
     fn values(&self, _: usize) -> &[f32] {
-        &self.values
+        &self.packed.values
     }
 }

@@ -1,7 +1,7 @@
 //! Arithmetic for products of many rows and a panel of weights.
 
 use super::super::pack::{interleave, pack_rows, pack_transposed};
-use super::super::product::{Matrix, Product, product};
+use super::super::product::{Matrix, Product, product, product_of_rows};
 use super::blocks::{BLOCK, Blocks};
 use super::scratch::{Scratch, Word};
 use super::stored::{Stored, widen};
@@ -109,20 +109,7 @@ impl<H: Stored> Arithmetic<H> for Wide {
         c: &mut [f32],
         width: usize,
     ) {
-        product(Product {
-            a: Matrix {
-                values: rows,
-                row: depth,
-                column: 1,
-            },
-            b: panels,
-            c,
-            stride: width,
-            rows: rows.len() / depth,
-            depth,
-            width,
-            accumulate: false,
-        });
+        product_of_rows(rows, depth, panels, c, width);
     }
 }
 

@@ -32,7 +32,7 @@ use burn_flex::{Flex, FlexTensor};
 use self::ending::Ending;
 use self::many_rows::ManyRows;
 pub(crate) use self::output::Output;
-pub(crate) use self::row_products::{RowProduct, RowProductsInput, row_products};
+pub(crate) use self::row_products::{RowProduct, RowProductsInput, has_row_products, row_products};
 pub(crate) use self::scratch::Scratch;
 #[cfg(all(test, target_arch = "wasm32"))]
 pub(crate) use self::stored::widen;

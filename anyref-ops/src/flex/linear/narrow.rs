@@ -1,5 +1,5 @@
-//! Products of many rows and few weights, which a core's cache holds as a whole: some rows at a time
-//! are normalised and given their positions there, and multiplied with all weights.
+//! Products of many rows and few weights, all of which fit a core's cache: some rows at a time are
+//! normalised and given their positions there, and multiplied with all weights.
 
 use rayon::prelude::*;
 
@@ -14,7 +14,7 @@ use super::scratch::Scratch;
 use super::weight::Weight;
 
 /// Most inputs, those that are multiplied before sums leave the registers.
-pub(super) const DEPTH: usize = 256;
+const DEPTH: usize = 256;
 /// Most outputs.
 const WIDTH: usize = 256;
 /// Fewest rows.
@@ -22,9 +22,14 @@ const ROWS: usize = 256;
 /// Rows of a task.
 const TOGETHER: usize = 96;
 
+/// Returns whether there are as many rows as this form is for.
+pub(super) fn are_many(rows: usize) -> bool {
+    rows >= ROWS
+}
+
 /// Returns whether a product has the sizes for this form.
 pub(super) fn fits(rows: usize, depth: usize, width: usize) -> bool {
-    rows >= ROWS && depth <= DEPTH && width <= WIDTH && width.is_multiple_of(PAD)
+    are_many(rows) && depth <= DEPTH && width <= WIDTH && width.is_multiple_of(PAD)
 }
 
 /// Rows of products, and what precedes these.
@@ -118,12 +123,9 @@ pub(super) fn products<H: Send + Sync + Copy, A: Arithmetic<H>>(
         let mut sums = Scratch::<f32>::new(count * WIDTH);
         // Rows of either kind are prepared once for all products that read them.
         for (kind, x) in [(false, x), (true, &placed)] {
-            let mut of_kind = products.iter().zip(&packed);
-            let of_kind = of_kind
-                .by_ref()
-                .filter(|(product, _)| product.placed == kind);
+            let all = products.iter().zip(&packed);
             let mut prepared = None;
-            for (product, panels) in of_kind {
+            for (product, panels) in all.filter(|(product, _)| product.placed == kind) {
                 assert_eq!(x.len(), count * depth, "the rows have positions");
                 let width = product.weight.width;
                 let sums = &mut sums[..count * width];
@@ -277,7 +279,7 @@ unsafe fn write_sum<S: Simd>(row: &[f32], addends: [Option<*const f32>; 2], out:
 /// Writes a row with `N` addends.
 ///
 /// # Safety
-/// That of [`write_sum`].
+/// Requirements are those of [`write_sum`].
 #[inline(always)]
 unsafe fn write_row<S: Simd, const N: usize>(row: &[f32], addends: [*const f32; N], out: *mut f32) {
     for at in (0..row.len()).step_by(S::LANES) {

@@ -49,6 +49,11 @@ pub(crate) struct RowProductsOutput<B: Backend> {
     pub(crate) outputs: Vec<Tensor<B, 2>>,
 }
 
+/// Returns whether a backend has this form for so many rows, before anything is prepared for it.
+pub(crate) fn has_row_products<B: Backend>(rows: usize) -> bool {
+    FlexKind::of::<B>() == Some(FlexKind::Inference) && narrow::are_many(rows)
+}
+
 /// Returns whether there are many rows and few weights, all weights of one type and the rest f32.
 fn fits<B: Backend>(input: &RowProductsInput<B>) -> bool {
     let RowProductsInput {
@@ -69,7 +74,7 @@ fn fits<B: Backend>(input: &RowProductsInput<B>) -> bool {
         return false;
     };
     let dtype = first.weight.dtype();
-    FlexKind::of::<B>() == Some(FlexKind::Inference)
+    has_row_products::<B>(rows)
         && all_f32(&[x.dtype()])
         && matches!(dtype, DType::F32 | DType::F16 | DType::BF16)
         && norm.as_ref().is_none_or(|norm| norm.fit(depth))
