@@ -13,15 +13,28 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const FLAGS: &str = "-C target-feature=+simd128";
 /// Crates compiled for size: they read files, lay out questions and write answers, and call the
 /// kernels of others.
-const SMALL: [&str; 8] = [
+const SMALL: [&str; 21] = [
+    "aho-corasick",
     "anyref-api",
     "anyref-core",
     "anyref-llm",
+    "anyref-weights",
     "anyref-web",
+    "burn-backend",
+    "burn-tensor",
+    "encoding_rs",
+    "fancy-regex",
     "minijinja",
     "regex-automata",
     "regex-syntax",
+    "serde_json",
     "symphonia-bundle-mp3",
+    "symphonia-codec-vorbis",
+    "symphonia-core",
+    "symphonia-format-ogg",
+    "symphonia-metadata",
+    "tiff",
+    "tokenizers",
 ];
 /// Linker argument for a stack that allows deep calls.
 const STACK: &str = "link-arg=-zstack-size=4194304";
