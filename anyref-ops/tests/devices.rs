@@ -35,12 +35,17 @@ const PLAIN: Case = Case {
 };
 
 fn run<B: Backend>(case: Case) -> Vec<f32> {
+    run_as::<B>(case, DType::F32)
+}
+
+/// [`run`] with queries, keys and values of a type.
+fn run_as<B: Backend>(case: Case, dtype: DType) -> Vec<f32> {
     let [batch, heads, kv_heads, queries, keys, width] = case.sizes;
     let device = B::Device::default();
     let input = AttentionInput::<B>::new(
-        random([batch, heads, queries, width], 1, &device) * 3.0,
-        random([batch, kv_heads, keys, width], 2, &device) * 3.0,
-        random([batch, kv_heads, keys, width], 3, &device),
+        (random([batch, heads, queries, width], 1, &device) * 3.0).cast(dtype),
+        (random([batch, kv_heads, keys, width], 2, &device) * 3.0).cast(dtype),
+        random([batch, kv_heads, keys, width], 3, &device).cast(dtype),
     );
     let position = case.grid_rows.map(|rows| RelativePosition {
         height: random([batch, heads, queries, rows], 4, &device) * 2.0,
@@ -138,6 +143,42 @@ fn attends_as_the_processor_does<B: Backend>(most: f32) {
         let name = format!("{case:?}");
         assert_near(&name, &run::<B>(case), &run::<Flex>(case), most);
     }
+}
+
+/// Attention of enough queries for tensor cores, where a device has some for a type of 16 bits.
+fn attends_in_half_precision<B: Backend>() {
+    for case in [
+        Case {
+            sizes: [2, 3, 3, 20, 20, 80],
+            grid_rows: Some(5),
+            ..PLAIN
+        },
+        Case {
+            sizes: [2, 6, 2, 40, 70, 32],
+            padding: Some([0, 7]),
+            causal: true,
+            ..PLAIN
+        },
+    ] {
+        for (dtype, most) in [(DType::F16, 5e-3), (DType::BF16, 4e-2)] {
+            if B::supports_dtype(&B::Device::default(), dtype) {
+                let name = format!("{case:?} in {dtype:?}");
+                assert_near(&name, &run_as::<B>(case, dtype), &run::<Flex>(case), most);
+            }
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn cuda_attends_in_half_precision() {
+    attends_in_half_precision::<burn::backend::Cuda>();
+}
+
+#[cfg(feature = "vulkan")]
+#[test]
+fn vulkan_attends_in_half_precision() {
+    attends_in_half_precision::<burn::backend::Vulkan>();
 }
 
 /// Asserts that the greatest difference is below `most`; NaN fails.

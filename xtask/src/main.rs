@@ -5,6 +5,8 @@ mod cargo;
 mod check;
 mod circles;
 mod data;
+#[cfg(unix)]
+mod emulated_cuda;
 mod features;
 mod fixtures;
 mod fuzz;
@@ -76,6 +78,9 @@ enum Task {
     Fuzz(fuzz::Fuzz),
     /// Ask `anyref serve` by many clients, and with garbage in every field.
     Stress(stress::Stress),
+    /// Run tests of the backend `cuda` on the processor, without a GPU
+    #[cfg(unix)]
+    EmulatedCuda(emulated_cuda::EmulatedCuda),
     /// Regenerate the tests' reference numbers.
     Fixtures(fixtures::Fixtures),
 }
@@ -101,6 +106,8 @@ fn main() -> anyhow::Result<()> {
         Task::Release(options) => release::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Stress(options) => stress::run(&options),
+        #[cfg(unix)]
+        Task::EmulatedCuda(options) => emulated_cuda::test(&options),
         Task::Fixtures(options) => fixtures::run(&options),
     }
 }

@@ -475,6 +475,11 @@ macro_rules! backend {
             }
 
             #[test]
+            fn larger_scores_follow() {
+                super::attention::larger_scores_follow::<B>();
+            }
+
+            #[test]
             fn relative_positions_are_added() {
                 super::attention::relative_positions_are_added::<B>();
             }

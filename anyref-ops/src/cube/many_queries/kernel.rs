@@ -1,13 +1,14 @@
 //! Kernel of attention over tiles of queries.
 
 use cubecl::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::steps::{add_weighted, clear, hold, products};
 use super::tile::{EACH, KEYS, LANES, MINE, Mine, TOP_PITCH, Tile, WEIGHT_PITCH};
 use crate::cube::masks::{LOWEST, is_masked};
 
 /// Changes of the scores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Changes {
     /// Relative positions are added.
     pub(super) positioned: bool,

@@ -3,29 +3,32 @@
 //! A cube of 128 units attends from 32 queries of a head (16 where heads are wider than 128), which
 //! stay in shared memory, to 32 keys at a time, at most 64 components of which are in shared memory
 //! at once, all in f32: 25 KiB at most for heads of up to 80, 31 KiB for heads of 128. Products are
-//! multiplied and added in f32, without tensor cores.
+//! multiplied and added in f32.
+//!
+//! Where CUDA has [tensor cores](tensor_cores) for the type of queries, keys and values, f16 or
+//! bf16, and heads have a width of at most 128, a cube attends from 64 queries to 64 or 32 keys at a
+//! time by matrices of 16 x 16.
 //!
 //! For `t` queries, `s` keys and heads of `d`, a head takes `4 · t · s · d` floating-point
 //! operations. It reads `t · d + 2 · s · d · t / 32` numbers, the second part by way of the
 //! device's cache, and writes `t · d`; with scores in memory it would read and write `2 · t · s`
 //! more, each.
 
+mod choice;
 mod gradient;
 mod kernel;
+mod matrix_tile;
+mod operands;
 mod positions;
 mod steps;
+mod tensor_cores;
 mod tile;
 
 use burn::tensor::DType;
-use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
-use cubecl::prelude::*;
 
-use self::kernel::{Changes, attend, attend_keeping};
-use self::tile::{Tile, VECTOR};
-use super::launching::{
-    address_type, along_last, buffer, cube_count, token_rows, type_of, view_vector_size,
-};
+use self::kernel::Changes;
+use self::operands::{Operands, Options};
 use super::operation::{KernelOperation, TensorType};
 
 pub(crate) use gradient::AttentionGradient;
@@ -80,11 +83,6 @@ impl ManyQueries {
     }
 }
 
-/// Bytes of shared memory that a cube may have.
-fn shared_memory<R: CubeRuntime>(tensor: &CubeTensor<R>) -> usize {
-    tensor.client.properties().hardware.max_shared_memory_size
-}
-
 impl KernelOperation for ManyQueries {
     fn name(&self) -> &'static str {
         "anyref.many_queries"
@@ -99,76 +97,21 @@ impl KernelOperation for ManyQueries {
     }
 
     fn launch<R: CubeRuntime>(self, inputs: Vec<CubeTensor<R>>) -> Vec<CubeTensor<R>> {
-        let types: Vec<_> = inputs.iter().map(type_of).collect();
-        let outputs = self.output_types(&types);
-        let mut inputs = inputs.into_iter();
-        let mut next = || inputs.next().expect("as many tensors as there should be");
-        let [query, key, value] = [next(), next(), next()].map(along_last);
-        // What is missing is not read.
-        let mask = match self.masked {
-            true => into_contiguous(next()),
-            false => query.clone(),
+        let options = Options {
+            scale: self.scale as f32,
+            changes: Changes {
+                positioned: self.positioned,
+                causal: self.causal,
+                masked: self.masked,
+            },
+            keeping: self.keeping,
         };
-        let [height, width] = match self.positioned {
-            true => [next(), next()],
-            false => [query.clone(), query.clone()],
-        };
-        let [batch, heads, queries, value_width] = outputs[0].dims();
-        let output = token_rows(&query, [batch, heads, queries, value_width]);
-        let size = view_vector_size(&[&query, &key, &value], VECTOR);
-        let widths = [types[0].dims::<4>()[3], value_width];
-        let tile = Tile::new(widths, size, shared_memory(&query));
-        let client = query.client.clone();
-        let dtypes = [query.dtype.into(), key.dtype.into(), mask.dtype.into()];
-        let count = cube_count([queries.div_ceil(tile.queries()), heads, batch]);
-        let dim = CubeDim::new_1d(tile.units() as u32);
-        let addresses = address_type(&[&query, &key, &value, &mask, &height, &width, &output]);
-        let changes = Changes {
-            positioned: self.positioned,
-            causal: self.causal,
-            masked: self.masked,
-        };
-        if !self.keeping {
-            attend::launch(
-                &client,
-                count,
-                dim,
-                addresses,
-                size,
-                query.into_tensor_arg(),
-                key.into_tensor_arg(),
-                value.into_tensor_arg(),
-                mask.into_tensor_arg(),
-                height.into_tensor_arg(),
-                width.into_tensor_arg(),
-                output.clone().into_tensor_arg(),
-                self.scale as f32,
-                tile,
-                changes,
-                dtypes,
-            );
-            return vec![output];
+        let operands = Operands::new(options, inputs);
+        match operands.matrix_tile() {
+            None => operands.launch_units(),
+            // Tests are about tensor cores wherever there are some.
+            Some(tile) if cfg!(test) => operands.launch_matrices(tile),
+            Some(_) => choice::by_measurement(operands),
         }
-        let statistics = buffer(&query, outputs[1].shape.clone(), outputs[1].dtype);
-        attend_keeping::launch(
-            &client,
-            count,
-            dim,
-            addresses,
-            size,
-            query.into_tensor_arg(),
-            key.into_tensor_arg(),
-            value.into_tensor_arg(),
-            mask.into_tensor_arg(),
-            height.into_tensor_arg(),
-            width.into_tensor_arg(),
-            output.clone().into_tensor_arg(),
-            statistics.clone().into_tensor_arg(),
-            self.scale as f32,
-            tile,
-            changes,
-            dtypes,
-        );
-        vec![output, statistics]
     }
 }

@@ -3,10 +3,9 @@
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use cubecl::prelude::*;
 
-use super::shared_memory;
 use super::tile::{EACH, KEYS, LANES, MINE, Tile, VECTOR, add_products, load};
 use crate::cube::launching::{
-    address_type, along_last, buffer, cube_count, type_of, view_vector_size,
+    address_type, along_last, buffer, cube_count, shared_memory, type_of, view_vector_size,
 };
 use crate::cube::operation::{KernelOperation, TensorType, exactly};
 

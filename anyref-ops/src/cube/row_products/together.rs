@@ -7,7 +7,7 @@ use cubecl::prelude::*;
 use super::form::Form;
 use super::operands::Operands;
 use super::{few, tiles};
-use crate::cube::launching::{address_type, cube_count, type_of, vector_size};
+use crate::cube::launching::{address_type, cube_count, shared_memory, type_of, vector_size};
 
 /// Longest vector that a unit reads.
 const VECTOR: usize = 8;
@@ -45,12 +45,7 @@ pub(super) fn write<R: CubeRuntime>(
 ) {
     let [rows, width] = type_of(&operands.x).dims();
     let rows = rows / form.group;
-    let available = operands
-        .x
-        .client
-        .properties()
-        .hardware
-        .max_shared_memory_size;
+    let available = shared_memory(&operands.x);
     let at_once = few::rows_at_once(&form, rows, width, available);
     match at_once.filter(|_| is_few(&form, rows, width)) {
         Some(at_once) => write_few(form, epsilon, operands, outputs, at_once),

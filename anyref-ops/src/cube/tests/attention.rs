@@ -203,6 +203,32 @@ pub(super) fn many_queries_attend_as_defined<B: Backend>() {
     }
 }
 
+/// Keys whose scores are larger the later they come, so that what was summed up before has to be
+/// scaled down.
+pub(super) fn larger_scores_follow<B: Backend>() {
+    let sizes = Sizes::of([1, 2, 1, 70, 200, 64, 48]);
+    let [query_shape, key_shape, value_shape] = sizes.shapes();
+    let [query, mut key, value] = sizes.numbers();
+    for (index, x) in key.iter_mut().enumerate() {
+        let place = index / sizes.width % sizes.keys;
+        *x *= f64::from(1 << (place / 48));
+    }
+    let expected = attended(sizes, [&query, &key, &value], |_| false);
+    each_type::<B>(|dtype| {
+        let found = attend(KernelAttention {
+            query: &tensor::<B, 4>(&query, query_shape, dtype),
+            key: &tensor(&key, key_shape, dtype),
+            value: &tensor(&value, value_shape, dtype),
+            mask: None,
+            positions: None,
+            causal: false,
+            scale: (sizes.width as f64).powf(-0.5),
+        });
+        let case = format!("{dtype:?}");
+        assert_near(&case, found.expect("a kernel"), &expected, allowed(dtype));
+    });
+}
+
 /// Relative positions over grids, computed from their tables: SAM's window, one that is not square,
 /// and one that is wider than a tile of keys.
 pub(super) fn relative_positions_are_added<B: Backend>() {

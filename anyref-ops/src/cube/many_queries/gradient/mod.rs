@@ -27,10 +27,10 @@ use self::keys::key_gradients;
 use self::queries::query_gradient;
 use self::tiles::Tiles;
 use super::kernel::Changes;
-use super::shared_memory;
 use super::tile::VECTOR;
 use crate::cube::launching::{
-    address_type, along_last, buffer, cube_count, token_rows, type_of, view_vector_size,
+    address_type, along_last, buffer, cube_count, shared_memory, token_rows, type_of,
+    view_vector_size,
 };
 use crate::cube::operation::{KernelOperation, TensorType};
 
