@@ -1,7 +1,7 @@
 //! `cargo xtask emulated-cuda`: tests of the backend `cuda` on the processor.
 //!
-//! cubecl calls CUDA's driver and run-time compiler by name. `xtask/cuda-emulation` has libraries of
-//! these names, which compile kernels as C++ and run each thread as a fiber.
+//! cubecl calls CUDA's driver and run-time compiler by name. `xtask/cuda-emulation` has libraries
+//! of these names, which compile kernels as C++ and run each thread as a fiber.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::symlink;
@@ -47,8 +47,8 @@ pub fn test(options: &EmulatedCuda) -> Result<()> {
     timed(tests.args(&options.tests).current_dir(root()))
 }
 
-/// Builds the libraries into `folder`, with the headers of kernels beside them; returns a folder for
-/// kernels, which has the headers compiled, and kernels of earlier runs with the same headers.
+/// Builds the libraries into `folder`, with the headers of kernels beside them; returns a folder
+/// for kernels, which has the headers compiled, and kernels of earlier runs with the same headers.
 fn build(folder: &Path) -> Result<PathBuf> {
     let source = root().join("xtask/cuda-emulation");
     let include = folder.join("include");

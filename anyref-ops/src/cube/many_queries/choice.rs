@@ -1,4 +1,4 @@
-//! Choice between tensor cores and units by measurement, once for each device and kind of attention.
+//! Choice between tensor cores and units by measurement, once for a device and a kind of attention.
 
 use core::fmt::{self, Display, Formatter};
 

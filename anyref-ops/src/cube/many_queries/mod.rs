@@ -5,9 +5,8 @@
 //! at once, all in f32: 25 KiB at most for heads of up to 80, 31 KiB for heads of 128. Products are
 //! multiplied and added in f32.
 //!
-//! Where CUDA has [tensor cores](tensor_cores) for the type of queries, keys and values, f16 or
-//! bf16, and heads have a width of at most 128, a cube attends from 64 queries to 64 or 32 keys at a
-//! time by matrices of 16 x 16.
+//! [Tensor cores](tensor_cores) take attention in f16 and bf16 on CUDA, for heads of up to 128: a
+//! cube attends from 64 queries to 64 or 32 keys at a time, by matrices of 16 x 16.
 //!
 //! For `t` queries, `s` keys and heads of `d`, a head takes `4 · t · s · d` floating-point
 //! operations. It reads `t · d + 2 · s · d · t / 32` numbers, the second part by way of the

@@ -16,7 +16,7 @@ use crate::cube::launching::{
     view_vector_size,
 };
 
-/// What an attention computes.
+/// Scale, changes of the scores, and outputs of an attention.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Options {
     /// Factor of the scores.

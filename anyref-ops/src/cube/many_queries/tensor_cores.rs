@@ -1,9 +1,9 @@
 //! Kernel of attention whose products are multiplied by tensor cores.
 //!
 //! A cube of [`PLANES`] planes attends from [`SIDE`] queries a plane to a tile of keys at a time.
-//! Queries stay in the planes' registers as matrices, and so do the sums of weighted values, in f32.
-//! Scores pass through shared memory, where each unit weights the keys of half a row. Which element
-//! of a matrix a unit holds is the device's own affair, so that sums can be scaled by rows in shared
+//! Queries stay in the planes' registers as matrices, and so do sums of weighted values, in f32.
+//! Scores pass through shared memory, where each unit weights the keys of half a row. A device does
+//! not tell which element of a matrix a unit holds, so that sums can be scaled by rows in shared
 //! memory only: that happens when a score exceeds the reference of its row by more than [`GROWTH`],
 //! not whenever a row's largest score changes.
 
@@ -51,9 +51,9 @@ pub(super) fn attend_by_matrices<F: Float, M: Numeric, N: Size>(
     );
 }
 
-/// [`attend_by_matrices`], which also writes the reference of each query's scores and the sum of its
-/// weights relative to that, from which its probabilities can be computed again, `[batch, heads,
-/// queries, 2]`.
+/// [`attend_by_matrices`], which also writes the reference of each query's scores and the sum of
+/// its weights relative to that, from which its probabilities can be computed again, `[batch,
+/// heads, queries, 2]`.
 #[cube(launch, address_type = "dynamic")]
 pub(super) fn attend_by_matrices_keeping<F: Float, M: Numeric, N: Size>(
     query: &Tensor<Vector<F, N>>,
@@ -397,8 +397,8 @@ fn zeros() -> Matrix<f32> {
     )
 }
 
-/// Brings rows of a head from `first` on to shared memory, the last one in place of later ones, with
-/// zeros behind each.
+/// Brings rows of a head from `first` on to shared memory, the last one in place of later ones,
+/// with zeros behind each.
 #[cube]
 fn bring<F: Float, N: Size>(
     source: &Tensor<Vector<F, N>>,
