@@ -1,4 +1,4 @@
-//! Masks of enlarged cells, some cells at a time, whose pixels and earlier states stay in the cache.
+//! Masks of enlarged cells, some cells at a time, whose pixels and earlier states stay in cache.
 
 use burn::nn::conv::ConvTranspose2d;
 use burn::tensor::backend::Backend;

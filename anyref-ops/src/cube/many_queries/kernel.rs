@@ -69,6 +69,46 @@ pub(super) fn is_hidden<M: Numeric>(
     hidden
 }
 
+/// Score of a key for a query with its changes: relative positions are added, hidden keys have a
+/// score below that of any other, and keys from `seen` on one that is lower still.
+#[cube]
+pub(super) fn changed_score<F: Float, M: Numeric>(
+    score: f32,
+    mask: &Tensor<M>,
+    height: &Tensor<F>,
+    width: &Tensor<F>,
+    batch: usize,
+    head: usize,
+    query: usize,
+    key: usize,
+    seen: usize,
+    queries: usize,
+    keys: usize,
+    #[comptime] changes: Changes,
+) -> f32 {
+    let at = min(key, keys - 1);
+    let mut score = score;
+    if comptime!(changes.positioned) {
+        let columns = width.shape(3);
+        let of_row = batch * height.stride(0)
+            + head * height.stride(1)
+            + query * height.stride(2)
+            + at / columns * height.stride(3);
+        let of_column = batch * width.stride(0)
+            + head * width.stride(1)
+            + query * width.stride(2)
+            + at % columns * width.stride(3);
+        score += f32::cast_from(height[of_row]) + f32::cast_from(width[of_column]);
+    }
+    if is_hidden(mask, batch, head, query, at, queries, keys, changes) {
+        score = f32::new(LOWEST);
+    }
+    if key >= seen {
+        score = f32::new(LOWEST * 10.0);
+    }
+    score
+}
+
 /// Attention of a tile of queries of a head, a cube each: tiles, heads and batch are the axes.
 #[cube(launch, address_type = "dynamic")]
 pub(super) fn attend<F: Float, K: Float, M: Numeric, N: Size>(
@@ -202,29 +242,23 @@ fn attend_tile<F: Float, K: Float, M: Numeric, N: Size>(
         #[unroll]
         for index in 0..EACH {
             let current = first + lane + comptime!(index * LANES);
-            let at = min(current, keys - 1);
             #[unroll]
             for query in 0..MINE {
                 let row = min(mine + query, queries - 1);
-                let mut score = scores[comptime!(index * MINE + query)];
-                if comptime!(changes.positioned) {
-                    let columns = width.shape(3);
-                    let of_row = batch * height.stride(0)
-                        + head * height.stride(1)
-                        + row * height.stride(2)
-                        + at / columns * height.stride(3);
-                    let of_column = batch * width.stride(0)
-                        + head * width.stride(1)
-                        + row * width.stride(2)
-                        + at % columns * width.stride(3);
-                    score += f32::cast_from(height[of_row]) + f32::cast_from(width[of_column]);
-                }
-                if is_hidden(mask, batch, head, row, at, queries, keys, changes) {
-                    score = f32::new(LOWEST);
-                }
-                if current >= seen {
-                    score = f32::new(LOWEST * 10.0);
-                }
+                let score = changed_score(
+                    scores[comptime!(index * MINE + query)],
+                    mask,
+                    height,
+                    width,
+                    batch,
+                    head,
+                    row,
+                    current,
+                    seen,
+                    queries,
+                    keys,
+                    changes,
+                );
                 scores[comptime!(index * MINE + query)] = score;
                 highest[query] = max(highest[query], score);
             }

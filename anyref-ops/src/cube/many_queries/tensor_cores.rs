@@ -10,7 +10,7 @@
 use cubecl::cmma::{self, Matrix, MatrixIdent, MatrixLayout};
 use cubecl::prelude::*;
 
-use super::kernel::{Changes, is_hidden, seen_keys};
+use super::kernel::{Changes, changed_score, seen_keys};
 use super::matrix_tile::{MatrixTile, PLANE, PLANES, SIDE, Section};
 use crate::cube::masks::LOWEST;
 use crate::cube::reading::row_start;
@@ -233,28 +233,21 @@ fn attend_tile<F: Float, M: Numeric, N: Size>(
         #[unroll]
         for index in 0..comptime!(tile.keys() / SHARERS) {
             let place = share + comptime!(index * SHARERS);
-            let current = first + place;
-            let at = min(current, keys - 1);
-            let mut score =
-                scores[own_scores + row * comptime!(tile.score_pitch()) + place] * scale;
-            if comptime!(changes.positioned) {
-                let columns = width.shape(3);
-                let of_row = batch * height.stride(0)
-                    + head * height.stride(1)
-                    + own_query * height.stride(2)
-                    + at / columns * height.stride(3);
-                let of_column = batch * width.stride(0)
-                    + head * width.stride(1)
-                    + own_query * width.stride(2)
-                    + at % columns * width.stride(3);
-                score += f32::cast_from(height[of_row]) + f32::cast_from(width[of_column]);
-            }
-            if is_hidden(mask, batch, head, own_query, at, queries, keys, changes) {
-                score = f32::new(LOWEST);
-            }
-            if current >= seen {
-                score = f32::new(LOWEST * 10.0);
-            }
+            let product = scores[own_scores + row * comptime!(tile.score_pitch()) + place];
+            let score = changed_score(
+                product * scale,
+                mask,
+                height,
+                width,
+                batch,
+                head,
+                own_query,
+                first + place,
+                seen,
+                queries,
+                keys,
+                changes,
+            );
             own[index] = score;
             highest = max(highest, score);
         }
