@@ -11,7 +11,6 @@
 #include <filesystem>
 #include <fstream>
 #include <mutex>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -165,6 +164,27 @@ std::filesystem::path folder() {
     return std::filesystem::temp_directory_path() / "cuda-emulation";
 }
 
+// A path as one word of a command.
+std::string word(const std::filesystem::path& path) { return '"' + path.string() + '"'; }
+
+// Start of each command that compiles; headers are looked for compiled first.
+std::string compilation() {
+    return std::string(compiler()) + " -std=c++20 -fPIC -O1 -march=native -ffp-contract=off -w -I"
+        + word(folder()) + " -I" + word(own_folder() / "include") + ' ';
+}
+
+// Compiles the header that all kernels have, once for a folder.
+bool compile_header() {
+    namespace fs = std::filesystem;
+    const fs::path made = folder() / "kernel.h.gch", own = made.string() + std::to_string(getpid());
+    if (fs::exists(made)) return true;
+    const auto header = word(own_folder() / "include/kernel.h");
+    const auto command = compilation() + "-x c++-header " + header + " -o " + word(own);
+    if (std::system(command.c_str()) != 0) return false;
+    fs::rename(own, made);
+    return true;
+}
+
 // Name of the source's kernel, and whether its threads wait for each other.
 std::pair<std::string, bool> describe(const std::string& source) {
     const std::string bounds = "__launch_bounds__(";
@@ -184,17 +204,19 @@ bool compile(Program& program) {
     const fs::path library = folder() / (hash + ".so");
     program.library = library;
     if (fs::exists(library)) return true;
+    if (!compile_header()) {
+        program.log = "kernel.h does not compile";
+        return false;
+    }
     const auto own = hash + "-" + std::to_string(getpid());
     const fs::path source = folder() / (own + ".cpp"), log = folder() / (own + ".log");
     const fs::path made = folder() / (own + ".so");
     const auto [name, exchanges] = describe(program.source);
     std::ofstream(source) << "#include \"kernel.h\"\n" << program.source << "\nEMULATION_KERNEL(" << name
                           << ", " << exchanges << ")\n";
-    std::ostringstream command;
-    // The folder has kernel.h compiled already.
-    command << compiler() << " -std=c++20 -fPIC -O1 -march=native -ffp-contract=off -w -shared -I" << folder()
-            << " -I" << own_folder() / "include" << ' ' << source << " -o " << made << " -L" << own_folder() << " -lcuda 2> " << log;
-    if (std::system(command.str().c_str()) != 0) {
+    const auto command = compilation() + "-shared " + word(source) + " -o " + word(made) + " -L"
+        + word(own_folder()) + " -lcuda 2> " + word(log);
+    if (std::system(command.c_str()) != 0) {
         std::ifstream file(log);
         program.log.assign(std::istreambuf_iterator<char>(file), {});
         return false;

@@ -48,7 +48,7 @@ pub fn test(options: &EmulatedCuda) -> Result<()> {
 }
 
 /// Builds the libraries into `folder`, with the headers of kernels beside them; returns a folder
-/// for kernels, which has the headers compiled, and kernels of earlier runs with the same headers.
+/// for compiled headers and kernels, which has those of earlier runs with the same headers.
 fn build(folder: &Path) -> Result<PathBuf> {
     let source = root().join("xtask/cuda-emulation");
     let include = folder.join("include");
@@ -62,8 +62,14 @@ fn build(folder: &Path) -> Result<PathBuf> {
     }
     let kernels = folder.join(format!("kernels-{:x}", hasher.finish()));
     fs::create_dir_all(&kernels)?;
-    let mut library = compiler();
-    library.args(["-O2", "-shared", "-Wl,-soname,libcuda.so"]);
+    let mut library = Command::new(env::var_os("CXX").unwrap_or_else(|| "c++".into()));
+    library.args([
+        "-std=c++20",
+        "-fPIC",
+        "-O2",
+        "-shared",
+        "-Wl,-soname,libcuda.so",
+    ]);
     library.arg(source.join("driver.cpp")).arg("-o");
     run(library.arg(folder.join("libcuda.so")).arg("-ldl"))
         .context("the emulation needs a compiler for C++20, such as the package g++")?;
@@ -71,20 +77,7 @@ fn build(folder: &Path) -> Result<PathBuf> {
     if !compiler_of_kernels.is_symlink() {
         symlink("libcuda.so", &compiler_of_kernels)?;
     }
-    // By the options that the driver compiles kernels with.
-    let mut header = compiler();
-    header.args(["-O1", "-march=native", "-ffp-contract=off", "-w"]);
-    header
-        .args(["-x", "c++-header"])
-        .arg(include.join("kernel.h"));
-    run(header.arg("-o").arg(kernels.join("kernel.h.gch")))?;
     Ok(kernels)
-}
-
-fn compiler() -> Command {
-    let mut compiler = Command::new(env::var_os("CXX").unwrap_or_else(|| "c++".into()));
-    compiler.args(["-std=c++20", "-fPIC"]);
-    compiler
 }
 
 /// The search path of libraries with `folder` first.
