@@ -60,13 +60,19 @@ impl<B: Backend> Copy for Kernels<B> {}
 /// Kernels of backend `B`, or `None` where there are none: on the processor and where gradients are
 /// recorded.
 pub(crate) fn kernels<B: Backend>() -> Option<Kernels<B>> {
+    forms().get::<B, Kernels<B>>()
+}
+
+/// Forms of all backends. Not generic, so that kernels are compiled in this crate alone: a generic
+/// function would compile them in every crate that calls it.
+#[inline(never)]
+fn forms() -> &'static Forms {
     static FORMS: OnceLock<Forms> = OnceLock::new();
-    let forms = FORMS.get_or_init(|| {
+    FORMS.get_or_init(|| {
         let mut forms = Adding(Forms::default());
         visit_gpu_backends(&mut forms);
         forms.0
-    });
-    forms.get::<B, Kernels<B>>()
+    })
 }
 
 struct Adding(Forms);

@@ -12,13 +12,19 @@ use crate::dispatch::Forms;
 
 /// Operations of backend `B`; `None` where it has no kernels.
 pub(crate) fn block_forms<B: Backend>() -> Option<BlockForms<B>> {
+    forms().get::<B, BlockForms<B>>()
+}
+
+/// Forms of all backends. Not generic, so that kernels are compiled in this crate alone: a generic
+/// function would compile them in every crate that calls it.
+#[inline(never)]
+fn forms() -> &'static Forms {
     static FORMS: OnceLock<Forms> = OnceLock::new();
-    let forms = FORMS.get_or_init(|| {
+    FORMS.get_or_init(|| {
         let mut forms = Adding(Forms::default());
         visit_gpu_backends(&mut forms);
         forms.0
-    });
-    forms.get::<B, BlockForms<B>>()
+    })
 }
 
 struct Adding(Forms);

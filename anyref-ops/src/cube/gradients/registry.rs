@@ -44,13 +44,19 @@ impl<B: Backend> Copy for TrackedKernels<B> {}
 
 /// Operations of backend `B`; `None` unless it is `Autodiff` over a backend with kernels.
 pub(super) fn tracked_kernels<B: Backend>() -> Option<TrackedKernels<B>> {
+    forms().get::<B, TrackedKernels<B>>()
+}
+
+/// Forms of all backends. Not generic, so that kernels are compiled in this crate alone: a generic
+/// function would compile them in every crate that calls it.
+#[inline(never)]
+fn forms() -> &'static Forms {
     static FORMS: OnceLock<Forms> = OnceLock::new();
-    let forms = FORMS.get_or_init(|| {
+    FORMS.get_or_init(|| {
         let mut forms = Adding(Forms::default());
         visit_gpu_backends(&mut forms);
         forms.0
-    });
-    forms.get::<B, TrackedKernels<B>>()
+    })
 }
 
 struct Adding(Forms);

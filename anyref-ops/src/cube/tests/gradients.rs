@@ -5,7 +5,7 @@ mod recomputed;
 mod reference;
 
 use burn::backend::Autodiff;
-use burn::tensor::backend::Backend;
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
 use self::reference::{assert_slopes, norm_gradients};
@@ -29,6 +29,15 @@ fn constant<B: Backend, const D: usize>(
     dtype: DType,
 ) -> Tensor<Autodiff<B>, D> {
     Tensor::from_inner(tensor::<B, D>(values, shape, dtype))
+}
+
+/// Gradients of the sum of `output * above`, which is not computed: the backward pass of any tensor
+/// starts from ones, and a sum would be tuned for each size.
+fn backward<B: Backend, const D: usize>(
+    output: Tensor<Autodiff<B>, D>,
+    above: Tensor<Autodiff<B>, D>,
+) -> <Autodiff<B> as AutodiffBackend>::Gradients {
+    (output * above).backward()
 }
 
 /// Widths of one value, odd ones, ones below and above a cube's units; more rows than sums of
@@ -59,7 +68,7 @@ fn norms_have_gradients<B: Backend>() {
                 let found = norm(&leaf_x, &parameters).expect("a kernel");
                 let expected = normed(&x, &gamma, beta, epsilon);
                 assert_near(&case, found.clone().inner(), &expected, allowed(dtype));
-                let grads = (found * constant(&above, shape, dtype)).sum().backward();
+                let grads = backward(found, constant(&above, shape, dtype));
                 let expected = norm_gradients(&x, &gamma, &above, centred, epsilon);
                 let error = 4.0 * allowed(dtype);
                 let of_x = leaf_x.grad(&grads).expect("a gradient");
@@ -77,9 +86,10 @@ fn norms_have_gradients<B: Backend>() {
                 // The sum is an output too, with a gradient of its own.
                 let leaves = [&x, &added].map(|x| leaf::<B, 3>(x, shape, dtype));
                 let [sum, found] = add_norm(&leaves[0], &leaves[1], &parameters).expect("a kernel");
-                let loss = (found * constant(&above, shape, dtype)).sum()
-                    + (sum * constant(&of_sum, shape, dtype)).sum();
-                let grads = loss.backward();
+                let outputs = Tensor::cat(vec![found, sum], 0);
+                let above_both = [above.as_slice(), &of_sum].concat();
+                let above_both = constant(&above_both, [2, rows, width], dtype);
+                let grads = backward(outputs, above_both);
                 let summed: Vec<f64> = x.iter().zip(&added).map(|(x, y)| x + y).collect();
                 let expected = norm_gradients(&summed, &gamma, &above, centred, epsilon).rows;
                 let expected = expected.iter().zip(&of_sum).map(|(x, y)| x + y);
@@ -102,7 +112,7 @@ fn gated_activations_have_gradients<B: Backend>() {
             let [gate, up, above] = [1, 2, 3].map(|seed| numbers(count, seed));
             let (gates, ups) = (leaf::<B, 2>(&gate, shape, dtype), leaf(&up, shape, dtype));
             let found = swiglu(&gates, &ups).expect("a kernel");
-            let grads = (found * constant(&above, shape, dtype)).sum().backward();
+            let grads = backward(found, constant(&above, shape, dtype));
             let share = |x: f64| 1.0 / (1.0 + (-x).exp());
             let slope = |x: f64| share(x) * (1.0 + x * (1.0 - share(x)));
             let of = |f: &dyn Fn(usize) -> f64| (0..count).map(f).collect::<Vec<f64>>();
@@ -143,9 +153,10 @@ fn rotations_have_gradients<B: Backend>() {
             let [query, key] =
                 rotate([&leaves[0], &leaves[1]], [&angles[0], &angles[1]]).expect("a kernel");
             let above = [0, 1].map(|i| of(i, 2));
-            let loss = (query * constant(&above[0], shapes[0], dtype)).sum()
-                + (key * constant(&above[1], shapes[1], dtype)).sum();
-            let grads = loss.backward();
+            let outputs = [query, key].map(|x| x.flatten::<1>(0, 3));
+            let above_both = above.concat();
+            let above_both = constant(&above_both, [above_both.len()], dtype);
+            let grads = backward(Tensor::cat(outputs.into(), 0), above_both);
             for (leaf, above) in leaves.iter().zip(&above) {
                 let case = format!("{batch} {heads} {length} {width} {dtype:?}");
                 let found = leaf.grad(&grads).expect("a gradient");
@@ -183,7 +194,7 @@ fn cross_entropies_have_gradients<B: Backend>() {
             assert_eq!(found.dtype(), DType::F32);
             assert_near(&case, found.clone().inner(), &losses, allowed(DType::F32));
             let above = constant::<B, 1>(&above, [rows], DType::F32);
-            let grads = (found * above).sum().backward();
+            let grads = backward(found, above);
             let found = leaf.grad(&grads).expect("a gradient");
             assert_near(&case, found, &expected, allowed(dtype));
         });

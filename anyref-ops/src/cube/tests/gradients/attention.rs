@@ -5,7 +5,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Bool, Tensor, TensorData};
 
 use super::reference::{assert_slopes, attention_gradients};
-use super::{constant, leaf};
+use super::{backward, constant, leaf};
 use crate::blocks::random::random_bytes;
 use crate::cube::calls::{self, KernelAttention};
 use crate::cube::gradients::attend;
@@ -99,7 +99,7 @@ pub(super) fn attention_has_gradients<B: Backend>() {
                 let found = found.expect("a kernel");
                 assert_near(&case, found.clone().inner(), &output, allowed(dtype));
                 let above = constant(&above, output_shape, dtype);
-                let grads = (found * above).sum().backward();
+                let grads = backward(found, above);
                 for (index, (leaf, expected)) in leaves.iter().zip(&expected).enumerate() {
                     let case = format!("{case}, input {index}");
                     let found = leaf.grad(&grads).expect("a gradient");
