@@ -86,10 +86,12 @@ pub(super) fn attend_by_matrices_keeping<F: Float, M: Numeric, N: Size>(
     let (heads, queries) = (query.shape(1), query.shape(2));
     let of_head = (CUBE_POS_Z as usize * heads + CUBE_POS_Y as usize) * queries;
     let lane = UNIT_POS as usize % PLANE;
+    let row_of_plane = lane / SHARERS;
     let row = CUBE_POS_X as usize * comptime!(PLANES * SIDE)
         + UNIT_POS as usize / PLANE * SIDE
-        + lane / SHARERS;
-    if lane % SHARERS == 0 && row < queries {
+        + row_of_plane;
+    let is_first_sharer = lane == row_of_plane * SHARERS;
+    if is_first_sharer && row < queries {
         kept[(of_head + row) * 2] = statistics[0];
         kept[(of_head + row) * 2 + 1] = statistics[1];
     }
