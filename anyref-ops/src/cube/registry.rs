@@ -1,6 +1,6 @@
 //! Kernels of all backends that have them.
 
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
@@ -60,20 +60,16 @@ impl<B: Backend> Copy for Kernels<B> {}
 /// Kernels of backend `B`, or `None` where there are none: on the processor and where gradients are
 /// recorded.
 pub(crate) fn kernels<B: Backend>() -> Option<Kernels<B>> {
-    forms().get::<B, Kernels<B>>()
+    FORMS.get::<B, Kernels<B>>()
 }
 
-/// Forms of all backends. Not generic, so that kernels are compiled in this crate alone: a generic
-/// function would compile them in every crate that calls it.
-#[inline(never)]
-fn forms() -> &'static Forms {
-    static FORMS: OnceLock<Forms> = OnceLock::new();
-    FORMS.get_or_init(|| {
-        let mut forms = Adding(Forms::default());
-        visit_gpu_backends(&mut forms);
-        forms.0
-    })
-}
+/// Forms of all backends. Outside of generic functions, which would compile all kernels in every crate
+/// that calls them.
+static FORMS: LazyLock<Forms> = LazyLock::new(|| {
+    let mut forms = Adding(Forms::default());
+    visit_gpu_backends(&mut forms);
+    forms.0
+});
 
 struct Adding(Forms);
 

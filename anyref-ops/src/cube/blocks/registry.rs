@@ -1,6 +1,6 @@
 //! Operations on weights in blocks of all backends that have kernels.
 
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 use burn::tensor::backend::Backend;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement};
@@ -12,20 +12,16 @@ use crate::dispatch::Forms;
 
 /// Operations of backend `B`; `None` where it has no kernels.
 pub(crate) fn block_forms<B: Backend>() -> Option<BlockForms<B>> {
-    forms().get::<B, BlockForms<B>>()
+    FORMS.get::<B, BlockForms<B>>()
 }
 
-/// Forms of all backends. Not generic, so that kernels are compiled in this crate alone: a generic
-/// function would compile them in every crate that calls it.
-#[inline(never)]
-fn forms() -> &'static Forms {
-    static FORMS: OnceLock<Forms> = OnceLock::new();
-    FORMS.get_or_init(|| {
-        let mut forms = Adding(Forms::default());
-        visit_gpu_backends(&mut forms);
-        forms.0
-    })
-}
+/// Forms of all backends. Outside of generic functions, which would compile all kernels in every crate
+/// that calls them.
+static FORMS: LazyLock<Forms> = LazyLock::new(|| {
+    let mut forms = Adding(Forms::default());
+    visit_gpu_backends(&mut forms);
+    forms.0
+});
 
 struct Adding(Forms);
 

@@ -1,6 +1,6 @@
 //! Operations on graphs of all backends that have kernels.
 
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::{
@@ -44,20 +44,16 @@ impl<B: Backend> Copy for TrackedKernels<B> {}
 
 /// Operations of backend `B`; `None` unless it is `Autodiff` over a backend with kernels.
 pub(super) fn tracked_kernels<B: Backend>() -> Option<TrackedKernels<B>> {
-    forms().get::<B, TrackedKernels<B>>()
+    FORMS.get::<B, TrackedKernels<B>>()
 }
 
-/// Forms of all backends. Not generic, so that kernels are compiled in this crate alone: a generic
-/// function would compile them in every crate that calls it.
-#[inline(never)]
-fn forms() -> &'static Forms {
-    static FORMS: OnceLock<Forms> = OnceLock::new();
-    FORMS.get_or_init(|| {
-        let mut forms = Adding(Forms::default());
-        visit_gpu_backends(&mut forms);
-        forms.0
-    })
-}
+/// Forms of all backends. Outside of generic functions, which would compile all kernels in every crate
+/// that calls them.
+static FORMS: LazyLock<Forms> = LazyLock::new(|| {
+    let mut forms = Adding(Forms::default());
+    visit_gpu_backends(&mut forms);
+    forms.0
+});
 
 struct Adding(Forms);
 
